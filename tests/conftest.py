@@ -1,0 +1,33 @@
+"""Fixtures that several suites share."""
+
+import os
+import pathlib
+
+import hypothesis
+import jax
+import pytest
+
+# One profile for everyone: derandomised, so that a red run can be run again as it was, and no
+# deadlines, since the first example pays for a compilation.
+hypothesis.settings.register_profile(
+  'posejax', deadline=None, derandomize=True, max_examples=25,
+  suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile('posejax')
+
+
+@pytest.fixture
+def x64():
+  """Runs one test in 64-bit floats."""
+  with jax.enable_x64(True):
+    yield
+
+
+@pytest.fixture(scope='session')
+def posejax_data() -> pathlib.Path:
+  """The folder of real data ($POSEJAX_DATA, else ../shared/data); skips where there is none."""
+  default = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
+  folder = pathlib.Path(os.environ.get('POSEJAX_DATA') or default)
+  if not folder.is_dir():
+    pytest.skip(f'no real data at {folder} (set POSEJAX_DATA)')
+  return folder
