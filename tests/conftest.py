@@ -3,6 +3,12 @@
 import os
 import pathlib
 
+# Before jax starts: two host devices, so that data parallelism is tested wherever the rest is.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['XLA_FLAGS'] = (
+  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=2'
+)
+
 import hypothesis
 import jax
 import pytest

@@ -146,7 +146,7 @@ def compare(
 
 
 def _planned_mib(compiled: jax.stages.Compiled) -> float | None:
-  """MiB that XLA plans for one call: arguments, outputs and temporaries; None where it can't say."""
+  """MiB that XLA plans for one call: arguments, outputs, temporaries; None if it can't say."""
   analysis = compiled.memory_analysis()
   if analysis is None:
     return None

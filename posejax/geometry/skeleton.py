@@ -300,8 +300,9 @@ def convert(joints: jax.Array, source: Skeleton, target: Skeleton) -> jax.Array:
       'convert to a set without them, or mask them by skeleton.available'
     )
   first, second = np.array(pairs).T
-  # x/2 + x/2 is exact where both are the same joint, and cannot overflow as (x + x)/2 can.
-  return joints[first] / 2 + joints[second] / 2
+  # Halved before the sum, which could overflow; copies stay as they are, to the last bit.
+  middles = joints[first] / 2 + joints[second] / 2
+  return jnp.where((first == second)[:, None], joints[first], middles)
 
 
 def enforce_midpoints(joints: jax.Array, skeleton: Skeleton) -> jax.Array:
