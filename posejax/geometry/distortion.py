@@ -5,8 +5,8 @@ r^2 = x.x; k radial and p tangential coefficients; p' = (p2, p1). Axis letters: 
 Both models are x_d = x (1 + k1 r^2 + k2 r^4 + k3 r^6 + q x.p') + r^2 p' with q = 1 for CHI3D and
 q = 2 for OpenCV. The type of the coefficients names the model, so that the two cannot be mixed up.
 
-Sources: lifting.md "CHI3D on disk" [C]; OpenCV calib3d, "Detailed Description" (without its rational
-and thin-prism terms).
+Sources: lifting.md "CHI3D on disk" [C]; OpenCV calib3d, without its rational
+and thin-prism terms.
 """
 
 from typing import NamedTuple
