@@ -1,0 +1,108 @@
+"""Configs: loaded from `file.py:preset`, checked in one place against a method's rules.
+
+A config is data. Its rules (posejax.methods.base: Interval, Choice, Text, Items) stand with the
+method; a field without a rule is an error, so that a misspelt one never goes unnoticed.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+from posejax.methods.base import Choice, Interval, Items, Rule, Text
+
+
+class ConfigError(ValueError):
+  """A config does not hold what it may. One line that names the field and what is allowed."""
+
+
+def validate(config: ml_collections.ConfigDict, rules: Mapping[str, Rule]) -> None:
+  """Checks every field.
+
+  Raises:
+    ConfigError: names the first wrong field, its value, and the allowed range.
+  """
+  fields = dict(leaves(config))
+  for name, value in fields.items():
+    if name not in rules:
+      raise ConfigError(f'config.{name}: no such field; near it: {_near(name, rules)}')
+    problem = violation(value, rules[name])
+    if problem:
+      raise ConfigError(f'config.{name} = {value!r}: {problem}')
+  missing = sorted(set(rules) - set(fields))
+  if missing:
+    raise ConfigError(f'config.{missing[0]}: missing; it must be {describe(rules[missing[0]])}')
+
+
+def leaves(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """Dotted names and values of a config's fields, sorted."""
+  for key in sorted(config):
+    value = config[key]
+    if isinstance(value, Mapping | ml_collections.ConfigDict):
+      yield from leaves(value, f'{prefix}{key}.')
+    else:
+      yield prefix + key, value
+
+
+def violation(value: Any, rule: Rule) -> str:
+  """What is wrong with a value, in words; '' if nothing is."""
+  if isinstance(rule, Items):
+    if not isinstance(value, tuple | list) or len(value) < rule.shortest:
+      return f'must be {describe(rule)}'
+    return next(filter(None, (violation(item, rule.rule) for item in value)), '')
+  if isinstance(rule, Interval):
+    # bool is an int to Python, and comparisons with nan are all false: ml_collections lets both by.
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    fits = fits and rule.lo <= value <= rule.hi and (not rule.whole or value == int(value))
+  elif isinstance(rule, Choice):
+    fits = any(value == choice and type(value) is type(choice) for choice in rule.values)
+  else:
+    fits = isinstance(value, str) and '\0' not in value and bool(value or rule.optional)
+  return '' if fits else f'must be {describe(rule)}'
+
+
+def describe(rule: Rule) -> str:
+  """What a rule allows, in words."""
+  if isinstance(rule, Interval):
+    return f'{"a whole number" if rule.whole else "a number"} from {rule.lo:g} to {rule.hi:g}'
+  if isinstance(rule, Choice):
+    return 'one of ' + ', '.join(map(repr, rule.values))
+  if isinstance(rule, Text):
+    return 'a text' if rule.optional else 'a text that is not empty'
+  return f'a list of at least {rule.shortest}, each {describe(rule.rule)}'
+
+
+def _near(name: str, rules: Mapping[str, Rule]) -> str:
+  group = name.rpartition('.')[0]
+  near = [field for field in rules if field.rpartition('.')[0] == group] or list(rules)
+  return ', '.join(near[:12])
+
+
+def subtree(config: ml_collections.ConfigDict, fields: tuple[str, ...]) -> dict[str, Any]:
+  """The fields below some dotted names, as plain data for a cache key.
+
+  Raises:
+    KeyError: a name is in no field's path.
+  """
+  chosen = {}
+  for field in fields:
+    below = {
+      name: value for name, value in leaves(config)
+      if name == field or name.startswith(field + '.')
+    }
+    if not below:
+      raise KeyError(f'config has nothing below {field!r}')
+    chosen |= below
+  return json.loads(json.dumps(chosen, sort_keys=True))
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
+  """Fields in which two flat configs differ, as `name (theirs → ours)`."""
+  missing = 'none'
+  return [
+    f'{name} ({theirs.get(name, missing)!r} → {ours.get(name, missing)!r})'
+    for name in sorted(ours.keys() | theirs.keys())
+    if ours.get(name, missing) != theirs.get(name, missing)
+  ]

@@ -1,0 +1,147 @@
+"""Runs a method's stages in order, each one once: what is finished is read, not made again.
+
+A stage's key is a digest of the config fields it depends on, the keys of the stages it reads, and
+the package's version. Its folder carries the key in its name, so that stages of different configs
+live side by side, nothing is overwritten, and an ablation shares a teacher by sharing the cache.
+
+Layout: `<workdir>/config.json`, `<cache>/<stage>-<key>/{key.json, product/, checkpoints/, ...}`;
+the cache is `<workdir>/stages` unless another folder is given.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import pathlib
+from collections.abc import Iterator
+
+import ml_collections
+
+import posejax
+from posejax.methods.base import Method, Product, StagePlan
+from posejax.training import config as config_lib
+from posejax.training import products, trainer
+from posejax.training.checkpoints import write_atomically
+from posejax.training.parallel import Devices
+
+
+class WorkdirError(RuntimeError):
+  """A workdir can't be used. One line: which, why, what to do."""
+
+
+def stage_keys(method: Method, config: ml_collections.ConfigDict) -> dict[str, str]:
+  """The cache key of every stage."""
+  keys = {}
+  for plan in method.stages:
+    content = {
+      'stage': plan.name,
+      'version': posejax.__version__,
+      'seed': config.seed,
+      'fields': config_lib.subtree(config, plan.fields),
+      'reads': {name: keys[name] for name in plan.reads},
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    keys[plan.name] = digest[:12]
+  return keys
+
+
+@contextlib.contextmanager
+def locked(folder: pathlib.Path) -> Iterator[None]:
+  """Holds a folder for this process; made if absent.
+
+  Raises:
+    WorkdirError: another process holds it, or it can't be written.
+  """
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / '.lock').open('w')
+  except OSError as error:
+    raise WorkdirError(f'{folder}: cannot be written ({error.strerror}); choose another') from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise WorkdirError(
+        f'{folder}: another run is at work in it; wait for it, or choose another folder'
+      ) from None
+    yield
+
+
+def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+  """Writes the config into a new workdir, or checks that an old one has the same.
+
+  Raises:
+    WorkdirError: the workdir belongs to another config; names the fields that differ.
+  """
+  path = workdir / 'config.json'
+  ours = json.loads(json.dumps(dict(config_lib.leaves(config))))
+  if path.exists():
+    try:
+      theirs = json.loads(path.read_text())
+    except ValueError as error:
+      raise WorkdirError(f'{path}: not readable ({error}); choose another workdir') from error
+    changed = config_lib.differences(ours, theirs)
+    if changed:
+      raise WorkdirError(
+        f'{workdir}: belongs to another config: {", ".join(changed[:5])}; choose another workdir'
+      )
+  else:
+    write_atomically(path, json.dumps(ours, indent=1) + '\n')
+
+
+def run(
+  method: Method, config: ml_collections.ConfigDict, workdir: pathlib.Path,
+  cache: pathlib.Path | None = None, until: str | None = None, devices: Devices | None = None,
+) -> dict[str, Product]:
+  """Runs the stages that are not finished, and gives all products.
+
+  Args:
+    method: whose stages.
+    config: checked by `config.validate` before.
+    workdir: holds the config; `claim`ed here.
+    cache: where stages live; `<workdir>/stages` where None.
+    until: name of the last wanted stage; all where None.
+    devices: what to train on.
+
+  Returns:
+    Stage → product.
+
+  Raises:
+    WorkdirError, trainer.Stopped, trainer.NonFiniteError, checkpoints.CheckpointError.
+  """
+  cache = cache or workdir / 'stages'
+  with locked(workdir):
+    claim(workdir, config)
+    keys = stage_keys(method, config)
+    finished = {}
+    for plan in method.stages:
+      folder = cache / f'{plan.name}-{keys[plan.name]}'
+      with locked(folder):
+        finished[plan.name] = _finish(plan, config, folder, finished, devices)
+      if plan.name == until:
+        break
+  return finished
+
+
+def _finish(
+  plan: StagePlan, config: ml_collections.ConfigDict, folder: pathlib.Path,
+  finished: dict[str, Product], devices: Devices | None,
+) -> Product:
+  """Reads a stage's product, or makes it."""
+  product = products.load(folder)
+  if product is not None:
+    return product
+  inputs = {name: finished[name] for name in plan.reads}
+  write_atomically(folder / 'key.json', json.dumps({
+    'fields': config_lib.subtree(config, plan.fields), 'seed': config.seed,
+    'version': posejax.__version__,
+  }, indent=1))
+  if plan.make:
+    product = plan.make(config, inputs)
+  else:
+    schedule = trainer.Schedule(config.log_every, config.save_every)
+    product = trainer.run_stage(
+      plan.name, plan.build(config, inputs), folder, config.seed, schedule, devices
+    )
+  products.save(folder, product)
+  return products.load(folder)

@@ -1,0 +1,176 @@
+"""A run that is stopped, killed or damaged goes on as if nothing had been."""
+
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from posejax.training import stages, trainer
+from posejax.training.checkpoints import CheckpointError
+from posejax.training.parallel import Devices
+from tests.training import toy
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STEPS = 12
+
+
+@pytest.fixture(scope='module')
+def devices():
+  return Devices(jax.local_devices()[:1])
+
+
+@pytest.fixture(scope='module')
+def uninterrupted(tmp_path_factory, devices):
+  """A finished run: its folder, products and final state's files."""
+  workdir = tmp_path_factory.mktemp('whole')
+  return workdir, stages.run(toy.METHOD, toy.config(STEPS), workdir, devices=devices)
+
+
+def fit_folder(workdir):
+  return next((workdir / 'stages').glob('fit-*'))
+
+
+def assert_same(products, others):
+  ours, theirs = products['fit'].params, others['fit'].params
+  jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def losses_of(workdir):
+  """Logged losses by step, without rates and memory, which no two runs share."""
+  rows = map(json.loads, (fit_folder(workdir) / 'metrics.jsonl').read_text().splitlines())
+  return [
+    {k: v for k, v in row.items() if k.startswith(('step', 'loss', 'gradient', 'validation'))}
+    for row in rows
+  ]
+
+
+def stop_at(monkeypatch, step):
+  """Sends this process SIGTERM when the loop has done `step` steps."""
+  original = trainer._Run._step
+
+  def stepping(self, phase, source, index):
+    logs = original(self, phase, source, index)
+    if index + 1 == step:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return logs
+
+  monkeypatch.setattr(trainer._Run, '_step', stepping)
+
+
+def test_stopped_twice_equals_uninterrupted(tmp_path, monkeypatch, devices, uninterrupted):
+  for step in (5, 7):
+    with monkeypatch.context() as patch:
+      stop_at(patch, step)
+      with pytest.raises(trainer.Stopped, match=f'SIGTERM: fit is saved at step {step} of 12'):
+        stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  resumed = stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  assert_same(resumed, uninterrupted[1])
+  whole = losses_of(uninterrupted[0])
+  # The stops add a line each; every other line is the same to the last bit.
+  assert [row for row in losses_of(tmp_path) if row in whole] == whole
+
+
+def test_a_finished_run_is_read_not_made_again(uninterrupted, devices, monkeypatch):
+  workdir, products = uninterrupted
+  monkeypatch.setattr(trainer, 'run_stage', None)
+  assert_same(stages.run(toy.METHOD, toy.config(STEPS), workdir, devices=devices), products)
+
+
+def test_the_best_step_is_the_product(uninterrupted):
+  workdir, products = uninterrupted
+  rows = [row for row in losses_of(workdir) if 'validation/distance' in row]
+  best = min(row['validation/distance'] for row in rows)
+  truth = np.array([1.0, -2.0, 0.5], np.float32)
+  np.testing.assert_allclose(np.abs(products['fit'].params['A']['w'] - truth).max(), best)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, devices, monkeypatch, uninterrupted, caplog):
+  with monkeypatch.context() as patch:
+    stop_at(patch, 9)
+    with pytest.raises(trainer.Stopped):
+      stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  checkpoints = fit_folder(tmp_path) / 'checkpoints'
+  victim = max((p for p in (checkpoints / '9').rglob('*') if p.is_file()),
+               key=lambda path: path.stat().st_size)
+  data = bytearray(victim.read_bytes())
+  data[len(data) // 2] ^= 1
+  victim.write_bytes(data)
+  (checkpoints / 'manifests' / '8.json').unlink()  # as if killed between step and manifest
+  resumed = stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  assert_same(resumed, uninterrupted[1])
+  assert 'is not as it was written' in caplog.text and 'not written to the end' in caplog.text
+  assert len(list((checkpoints / 'damaged').iterdir())) == 2
+
+
+def test_a_damaged_product_is_named(tmp_path, uninterrupted, devices):
+  shutil.copytree(uninterrupted[0], tmp_path / 'copy')
+  path = fit_folder(tmp_path / 'copy') / 'product' / 'networks.npz'
+  path.write_bytes(path.read_bytes()[:-3])
+  with pytest.raises(CheckpointError, match=r'networks.npz: not as it was written; delete'):
+    stages.run(toy.METHOD, toy.config(STEPS), tmp_path / 'copy', devices=devices)
+
+
+def test_a_non_finite_loss_is_diagnosed(tmp_path, devices, monkeypatch):
+  cfg = toy.config(STEPS)
+  cfg.rate.b = 1e38  # overflows within a few steps of phase two
+  with pytest.raises(trainer.NonFiniteError, match=r"fit: loss .* not finite at step \d+ .*second"):
+    stages.run(toy.METHOD, cfg, tmp_path, devices=devices)
+  assert not (fit_folder(tmp_path) / 'product').exists()
+
+
+def test_workdirs_are_never_mixed_up(tmp_path, uninterrupted, devices):
+  workdir, _ = uninterrupted
+  with pytest.raises(stages.WorkdirError, match=r'another config: rate.a \(0.1 → 0.5\)'):
+    cfg = toy.config(STEPS)
+    cfg.rate.a = 0.5
+    stages.run(toy.METHOD, cfg, workdir, devices=devices)
+  with (
+    stages.locked(tmp_path), pytest.raises(stages.WorkdirError, match='another run is at work')
+  ):
+    stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(stages.WorkdirError, match='cannot be written'):
+    stages.run(toy.METHOD, toy.config(STEPS), tmp_path / 'file', devices=devices)
+
+
+def test_stages_are_shared_by_key():
+  cfg, other = toy.config(STEPS), toy.config(STEPS)
+  other.rate.a = 0.5
+  ours, theirs = (stages.stage_keys(toy.METHOD, c) for c in (cfg, other))
+  assert ours['truth'] == theirs['truth'] and ours['fit'] != theirs['fit']
+  other = toy.config(STEPS, seed=1)
+  assert stages.stage_keys(toy.METHOD, other)['truth'] != ours['truth']
+
+
+def test_kill_9_at_random_moments(tmp_path, uninterrupted):
+  steps = sorted(random.Random(0).sample(range(7, STEPS), 3))
+  environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+  command = [sys.executable, '-m', 'tests.training.toy', str(tmp_path), str(STEPS)]
+  for step in steps:
+    with subprocess.Popen(
+      command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True,
+      stderr=subprocess.DEVNULL,
+    ) as process:
+      for line in process.stdout:
+        # Steps before the last checkpoint do not come again: at or after the wanted one.
+        if line.startswith('step') and int(line.split()[1]) >= step:
+          process.kill()
+          break
+    assert process.returncode == -signal.SIGKILL
+  done = subprocess.run(
+    command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+  )
+  assert done.stdout.endswith('finished\n'), done.stderr[-2000:]
+  ours = np.load(fit_folder(tmp_path) / 'product' / 'networks.npz')
+  whole = np.load(fit_folder(uninterrupted[0]) / 'product' / 'networks.npz')
+  assert ours.files == whole.files
+  for name in ours.files:
+    np.testing.assert_array_equal(ours[name], whole[name])
