@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from posejax.geometry import vectors
 from posejax.geometry.arguments import as_float
 from posejax.geometry.distortion import (
   Chi3dDistortion,
@@ -43,6 +44,7 @@ __all__ = [
 # Nothing is photographed from nearer than a centimetre; the bound also keeps f / z and its gradient
 # far from overflow in float32.
 MIN_DEPTH_MM = 10.0
+# Below it, float32 leaves fewer than three digits of the direction across the line of sight.
 _PARALLEL_SINE = 1e-4
 WORLD_UP = np.array([0.0, 0.0, 1.0])
 
@@ -297,11 +299,14 @@ def look_at(
   up = as_float('look_at', 'up', up, (3,)).astype(dtype)
   roll = as_float('look_at', 'roll', roll, ()).astype(dtype)
 
-  forward = _unit(target - eye, jnp.array([1.0, 0.0, 0.0], dtype), minimum=0.0)
-  up = _unit(up, jnp.array([0.0, 0.0, 1.0], dtype), minimum=0.0)
+  forward = vectors.unit_array(target - eye, (1.0, 0.0, 0.0))
+  up = vectors.unit_array(up, (0.0, 0.0, 1.0))
   spare = jnp.eye(3, dtype=dtype)[jnp.argmin(jnp.abs(forward))]
-  spare_right = _unit(jnp.cross(forward, spare), jnp.array([1.0, 0.0, 0.0], dtype), minimum=0.0)
-  right = _unit(jnp.cross(forward, up), spare_right, minimum=_PARALLEL_SINE)
+  sideways = jnp.cross(forward, up)
+  parallel = jnp.sum(sideways * sideways) < _PARALLEL_SINE**2
+  right = vectors.unit_array(
+    jnp.where(parallel, jnp.cross(forward, spare), sideways), (1.0, 0.0, 0.0)
+  )
   down = jnp.cross(forward, right)
   cosine, sine = jnp.cos(roll), jnp.sin(roll)
   rotation = jnp.stack([cosine * right + sine * down, cosine * down - sine * right, forward])
@@ -373,11 +378,3 @@ def _rotate(points: jax.Array, rotation: jax.Array) -> jax.Array:
     + points[:, 1:2] * rotation[:, 1]
     + points[:, 2:3] * rotation[:, 2]
   )
-
-
-def _unit(vector: jax.Array, fallback: jax.Array, minimum: float) -> jax.Array:
-  square = jnp.sum(vector * vector)
-  usable = square > minimum * minimum
-  # The norm's derivative at 0 is 0 / 0: replace the operand, then the result.
-  norm = jnp.sqrt(jnp.where(usable, square, 1))
-  return jnp.where(usable, vector / norm, fallback)

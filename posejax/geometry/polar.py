@@ -20,10 +20,9 @@ import jax
 import jax.numpy as jnp
 
 from posejax.geometry.arguments import as_float
+from posejax.geometry.vectors import Vector, add, cross, dot, reject, scale, select, subtract
 
-Scalar = jax.Array
-Column = tuple[Scalar, Scalar, Scalar]
-Columns = tuple[Column, Column, Column]
+Columns = tuple[Vector, Vector, Vector]
 
 # Sums p_i + p_j below this many roundings of s_1 are rounding errors of zero.
 RANK_TOLERANCE_ULPS = 32
@@ -60,21 +59,20 @@ def _polar(
   """R (3, 3); V (3, 3); free (3,), 1 where rotation about that column of V is not determined."""
   tolerance = RANK_TOLERANCE_ULPS * jnp.finfo(matrix.dtype).eps
   (a1, a2, a3), (v1, v2, v3) = _jacobi(matrix)
-  s1 = jnp.sqrt(_dot(a1, a1))
+  s1 = jnp.sqrt(dot(a1, a1))
   # M = 0: U = V, so R = I.
-  u1 = _pick(s1 == 0, v1, _divide(a1, s1))
-  a2 = _minus(a2, u1, _dot(u1, a2))
-  s2 = jnp.sqrt(_dot(a2, a2))
+  u1 = select(s1 == 0, v1, _divide(a1, s1))
+  a2 = reject(a2, u1)
+  s2 = jnp.sqrt(dot(a2, a2))
   # Rank 1: the smallest rotation of v1 onto u1, applied to v2; a half turn about v2 if opposite.
-  one_plus_cosine = 1 + _dot(u1, v1)
+  one_plus_cosine = 1 + dot(u1, v1)
   opposite = one_plus_cosine < tolerance
-  ratio = _dot(u1, v2) / jnp.where(opposite, 1, one_plus_cosine)
-  turned = _minus(v2, _plus(u1, v1), jnp.where(opposite, 0, ratio))
-  u2 = _pick(s2 <= tolerance * s1, turned, _divide(a2, s2))
-  u2 = _minus(u2, u1, _dot(u1, u2))
-  u2 = _divide(u2, jnp.sqrt(_dot(u2, u2)))
-  u3 = _cross(u1, u2)
-  p3 = _dot(u3, a3)
+  ratio = dot(u1, v2) / jnp.where(opposite, 1, one_plus_cosine)
+  turned = subtract(v2, scale(add(u1, v1), jnp.where(opposite, 0, ratio)))
+  u2 = reject(select(s2 <= tolerance * s1, turned, _divide(a2, s2)), u1)
+  u2 = _divide(u2, jnp.sqrt(dot(u2, u2)))
+  u3 = cross(u1, u2)
+  p3 = dot(u3, a3)
   sign = 1
   if allow_reflection:
     sign = jnp.where(p3 < -tolerance * s1, -1, 1)
@@ -135,8 +133,8 @@ def _jacobi(matrix: jax.Array) -> tuple[Columns, Columns]:
 def _orthogonalize(columns, first, second):
   """Rotates two columns of [M V; V] until those of M V are orthogonal."""
   p, q = columns[first], columns[second]
-  product = 2 * _dot(p[:3], q[:3])
-  gap = _dot(q[:3], q[:3]) - _dot(p[:3], p[:3])
+  product = 2 * dot(p[:3], q[:3])
+  gap = dot(q[:3], q[:3]) - dot(p[:3], p[:3])
   bottom = jnp.abs(gap) + jnp.sqrt(gap * gap + product * product)
   # 0 / 0: two equal columns that are orthogonal already, or zero.
   tangent = jnp.where(gap < 0, -product, product) / jnp.where(bottom == 0, 1, bottom)
@@ -150,9 +148,9 @@ def _orthogonalize(columns, first, second):
 def _order(columns, first, second):
   """Puts the longer column first; (p, q) -> (q, -p) keeps V a rotation."""
   p, q = columns[first], columns[second]
-  swap = _dot(p[:3], p[:3]) < _dot(q[:3], q[:3])
-  new_p = _pick(swap, q, p)
-  new_q = _pick(swap, tuple(-x for x in p), q)
+  swap = dot(p[:3], p[:3]) < dot(q[:3], q[:3])
+  new_p = select(swap, q, p)
+  new_q = select(swap, tuple(-x for x in p), q)
   return _replaced(columns, {first: new_p, second: new_q})
 
 
@@ -160,29 +158,9 @@ def _replaced(columns, new):
   return tuple(new.get(i, column) for i, column in enumerate(columns))
 
 
-def _dot(a, b):
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-def _cross(a, b):
-  return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
-
-
-def _plus(a, b):
-  return tuple(x + y for x, y in zip(a, b, strict=True))
-
-
-def _minus(a, b, factor):
-  return tuple(x - factor * y for x, y in zip(a, b, strict=True))
-
-
-def _divide(a, length):
+def _divide(a: Vector, length: jax.Array) -> Vector:
   safe = jnp.where(length == 0, 1, length)
-  return tuple(x / safe for x in a)
-
-
-def _pick(condition, a, b):
-  return tuple(jnp.where(condition, x, y) for x, y in zip(a, b, strict=True))
+  return a[0] / safe, a[1] / safe, a[2] / safe
 
 
 def _matmul(a: jax.Array, b: jax.Array) -> jax.Array:
