@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from posejax.geometry import arguments
+
 Pair = tuple[int, int]
 
 
@@ -291,7 +293,7 @@ def convert(joints: jax.Array, source: Skeleton, target: Skeleton) -> jax.Array:
   Raises:
     ValueError: wrong shape, or a joint of `target` that `source` can't give (`available` tells).
   """
-  joints = check_pose('convert', joints, source)
+  joints = arguments.as_float('convert', 'joints', joints, (source.num_joints, 'D'))
   pairs = [_sources(joint, source) for joint in target.joints]
   missing = [joint for joint, pair in zip(target.joints, pairs, strict=True) if pair is None]
   if missing:
@@ -320,36 +322,11 @@ def enforce_midpoints(joints: jax.Array, skeleton: Skeleton) -> jax.Array:
   Raises:
     ValueError: wrong shape, or the set lacks one of these joints.
   """
-  joints = check_pose('enforce_midpoints', joints, skeleton)
+  shape = (skeleton.num_joints, 'D')
+  joints = arguments.as_float('enforce_midpoints', 'joints', joints, shape)
   rows = list(joints)
   for joint, (right, left) in DERIVED.items():
     rows[skeleton.index(joint)] = (
       joints[skeleton.index(right)] + joints[skeleton.index(left)]
     ) / 2
   return jnp.stack(rows)
-
-
-def check_pose(
-  function: str, joints: jax.Array, skeleton: Skeleton, dims: int | None = None
-) -> jax.Array:
-  """Returns one pose as a floating array, or raises a ValueError that says what came instead.
-
-  Args:
-    function: name of the caller, for the message.
-    joints: what the caller was given: (J, D).
-    skeleton: the expected set.
-    dims: the expected D; any where None.
-
-  Raises:
-    ValueError: the shape is not (J, D), or the values are not real numbers.
-  """
-  joints = jnp.asarray(joints)
-  shape = joints.shape
-  if len(shape) != 2 or shape[0] != skeleton.num_joints or (dims and shape[1] != dims):
-    raise ValueError(
-      f'{function}: expected one {skeleton.name} pose of shape '
-      f'({skeleton.num_joints}, {dims or "D"}), got {tuple(shape)}; vmap over batches of poses'
-    )
-  if jnp.issubdtype(joints.dtype, jnp.complexfloating) or joints.dtype == jnp.bool_:
-    raise ValueError(f'{function}: expected real joint positions, got {joints.dtype}')
-  return joints if jnp.issubdtype(joints.dtype, jnp.floating) else joints.astype(float)
