@@ -1,0 +1,72 @@
+"""How sure a figure is: mean ± sd over seeds, bootstrap intervals over scenes.
+
+Scenes are drawn, not persons or joints: those of one image are not independent.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Estimate(NamedTuple):
+  """A mean with the ends of its interval."""
+
+  mean: float
+  low: float
+  high: float
+
+
+def mean_sd(values: np.ndarray) -> tuple[float, float]:
+  """Mean and sample standard deviation (ddof 1) of a few seeds; the latter nan for one."""
+  values = np.asarray(values, float)
+  return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else float('nan')
+
+
+def bootstrap(
+  sums: np.ndarray, weights: np.ndarray, *, seed: int = 0, draws: int = 2000, level: float = 0.95
+) -> Estimate:
+  """Percentile interval of a ratio of sums over scenes.
+
+  Args:
+    sums: (S,) per scene, the sum of what is averaged (such as joints within 150 mm).
+    weights: (S,) per scene, how many there are; a scene without people has 0.
+    seed: of the draws.
+    draws: number of resamples.
+    level: share of the resamples inside the interval.
+
+  Raises:
+    ValueError: the shapes differ.
+
+  Returns:
+    The ratio of sums with its interval; nan where there is no weight.
+  """
+  sums, weights = np.asarray(sums, float), np.asarray(weights, float)
+  if sums.shape != weights.shape or sums.ndim != 1:
+    raise ValueError(f'bootstrap: expected two arrays (S,), got {sums.shape} and {weights.shape}')
+  if weights.sum() == 0:
+    return Estimate(*[float('nan')] * 3)
+  generator = np.random.default_rng(seed)
+  # How often each scene is drawn is all that the sums need.
+  counts = generator.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
+  totals = counts @ weights
+  ratios = (counts @ sums)[totals > 0] / totals[totals > 0]
+  low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
+  return Estimate(float(sums.sum() / weights.sum()), float(low), float(high))
+
+
+def paired_bootstrap(
+  first: np.ndarray, second: np.ndarray, weights: np.ndarray, *, seed: int = 0,
+  draws: int = 2000, level: float = 0.95,
+) -> Estimate:
+  """Interval of the difference first − second of two systems on the same scenes.
+
+  Args:
+    first: (S,) sums of one system.
+    second: (S,) sums of the other one.
+    weights: (S,) as in `bootstrap`, the same for both.
+    seed: of the draws.
+    draws: number of resamples.
+    level: share of the resamples inside the interval.
+  """
+  difference = np.asarray(first, float) - np.asarray(second, float)
+  return bootstrap(difference, weights, seed=seed, draws=draws, level=level)
