@@ -28,6 +28,7 @@ import math
 from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
+import numpy as np
 
 from posejax.geometry import skeleton as skeleton_lib
 from posejax.geometry import vectors
@@ -46,13 +47,17 @@ _Z0 = (0.0, -math.sqrt(0.5), math.sqrt(0.5))
 _Y0 = (0.0, math.sqrt(0.5), math.sqrt(0.5))
 
 
-class Bone(NamedTuple):
-  """A bone of a kinematic tree: from parent to joint."""
+class Group(NamedTuple):
+  """Bones whose frames are built together, in one vector operation for all.
 
-  joint: int
-  parent: int
-  role: str  # joint name without its side
-  sign: int  # s_j
+  One operation per bone would be three times the program, and minutes of compilation for a
+  gradient.
+  """
+
+  kind: str  # 'base', 'root', 'limb', 'wrist', 'ankle' or 'foot'
+  joints: tuple[int, ...]
+  parents: tuple[int, ...]
+  signs: tuple[int, ...]  # s_j
 
 
 class BodyAxes(NamedTuple):
@@ -69,34 +74,44 @@ def check_mode(function: str, mode: str) -> None:
     raise ValueError(f'{function}: frame is {mode!r}, expected one of {get_args(Mode)}')
 
 
+# The tree in the order in which FK goes through it.
+_GROUPS = (
+  ('base', ('neck', 'r_hip', 'l_hip')),
+  ('root', ('head_top', 'r_shoulder', 'l_shoulder')),
+  ('limb', ('r_elbow', 'l_elbow', 'r_knee', 'l_knee')),
+  ('wrist', ('r_wrist', 'l_wrist')),
+  ('ankle', ('r_ankle', 'l_ankle')),
+  ('foot', ('r_foot', 'l_foot')),
+)
+
+
 @functools.cache
-def tree(skeleton: skeleton_lib.Skeleton) -> tuple[Bone, ...]:
+def groups(skeleton: skeleton_lib.Skeleton) -> tuple[Group, ...]:
   """The bones of a skeleton, each after its parent's.
 
   Raises:
     ValueError: the skeleton lacks a joint of J15, or has other joints or parents than J17.
   """
   j17 = skeleton_lib.J17
-  parent_name = {
-    name: j17.joints[p] for name, p in zip(j17.joints, j17.parents, strict=True) if p >= 0
-  }
+  parent_of = {name: j17.joints[p] for name, p in zip(j17.joints, j17.parents, strict=True)}
+  parent_of['pelvis'] = None
   missing = [name for name in skeleton_lib.J15.joints if name not in skeleton.joints]
   other = [
     name for name, p in zip(skeleton.joints, skeleton.parents, strict=True)
-    if name not in j17.joints or (skeleton.joints[p] if p >= 0 else None) != parent_name.get(name)
+    if parent_of.get(name, name) != (skeleton.joints[p] if p >= 0 else None)
   ]
   if missing or other:
     raise ValueError(
       f'{skeleton.name} has no local frames: it lacks {missing} of J15, and {other} are not in the '
       'tree of J17; convert to J15 or J17 first'
     )
-  bones = []
-  for name in j17.joints:
-    if name in parent_name and name in skeleton.joints:
-      joint, parent = skeleton.index(name), skeleton.index(parent_name[name])
-      role = name[2:] if name[:2] in ('r_', 'l_') else name
-      bones.append(Bone(joint, parent, role, -1 if name[:2] == 'l_' else 1))
-  return tuple(bones)
+  found = []
+  for kind, names in _GROUPS:
+    joints = tuple(skeleton.index(name) for name in names if name in skeleton.joints)
+    if joints:
+      signs = tuple(-1 if skeleton.joints[j][:2] == 'l_' else 1 for j in joints)
+      found.append(Group(kind, joints, tuple(skeleton.parents[j] for j in joints), signs))
+  return tuple(found)
 
 
 def body_axes(pelvis: Vector, neck: Vector, r_hip: Vector, l_hip: Vector) -> BodyAxes:
@@ -116,18 +131,18 @@ def body_axes(pelvis: Vector, neck: Vector, r_hip: Vector, l_hip: Vector) -> Bod
   return BodyAxes(forward, left, up, vectors.unit(vectors.reject(hips, forward), right))
 
 
-def local_frame(
-  bone: Bone,
+def local_frames(
+  group: Group,
   body: BodyAxes,
   direction: dict[int, Vector],
   rows: dict[int, Vector],
   built: dict[int, Frame],
   mode: Mode,
 ) -> Frame:
-  """B_j of one joint.
+  """B_j of a group's joints.
 
   Args:
-    bone: the joint.
+    group: n joints.
     body: the body's axes.
     direction: unit vector of each earlier bone, in the axes of `body`.
     rows: unit local row of each earlier bone.
@@ -135,19 +150,26 @@ def local_frame(
     mode: which frames.
 
   Returns:
-    Rows X_j, Y_j, Z_j, in the axes of `body`.
+    Rows X_j, Y_j, Z_j, components (n,), in the axes of `body`.
   """
+  signs = np.array(group.signs, body.up[0].dtype)
   back = vectors.scale(body.forward, -1)
-  if bone.role in ('neck', 'hip', 'head_top', 'shoulder'):
-    return vectors.scale(body.left, bone.sign), back, body.up
-  z = direction[bone.parent]
-  if mode == 'robust' and bone.role == 'wrist':
-    y = _transported(rows[bone.parent], built[bone.parent], z, body, bone.sign)
-  elif mode == 'robust' and bone.role in ('ankle', 'foot'):
+  if group.kind in ('base', 'root'):
+    ones = np.ones_like(signs)
+    return (
+      vectors.scale(body.left, signs), vectors.scale(back, ones), vectors.scale(body.up, ones)
+    )
+  z = vectors.gather(direction, group.parents)
+  if mode == 'robust' and group.kind == 'wrist':
+    elbow = tuple(
+      vectors.gather({j: built[j][k] for j in group.parents}, group.parents) for k in range(3)
+    )
+    y = _transported(vectors.gather(rows, group.parents), elbow, z, body)
+  elif mode == 'robust' and group.kind in ('ankle', 'foot'):
     y = _orthogonal(vectors.cross(z, body.hips), back, z)
   else:
     y = _orthogonal(back, body.up, z)
-  return vectors.scale(vectors.cross(y, z), bone.sign), y, z
+  return vectors.scale(vectors.cross(y, z), signs), y, z
 
 
 def _orthogonal(c: Vector, fallback: Vector, z: Vector) -> Vector:
@@ -158,7 +180,7 @@ def _orthogonal(c: Vector, fallback: Vector, z: Vector) -> Vector:
   return vectors.scale(chosen, 1 / jnp.sqrt(vectors.dot(chosen, chosen)))
 
 
-def _transported(u: Vector, elbow: Frame, z: Vector, body: BodyAxes, sign: int) -> Vector:
+def _transported(u: Vector, elbow: Frame, z: Vector, body: BodyAxes) -> Vector:
   """Y of the wrist: y0 carried along the great circle from z0 to u = B_elbow · z.
 
   The spec's y0 − (u·y0)/(1 + z0·u) (z0 + u) is the reflection of y0 in the plane at right angles

@@ -65,8 +65,10 @@ def bone_lengths(
     ValueError: the skeleton has another tree.
   """
   lengths = np.zeros(skeleton.num_joints)
-  for bone in frames.tree(skeleton):
-    lengths[bone.joint] = table[bone.role]
+  for group in frames.groups(skeleton):
+    for joint in group.joints:
+      name = skeleton.joints[joint]
+      lengths[joint] = table[name[2:] if name[:2] in ('r_', 'l_') else name]
   return lengths
 
 
@@ -121,26 +123,29 @@ def forward_kinematics(
   lengths = lengths.astype(local.dtype)
   frames.check_mode('forward_kinematics', frame)
 
-  bones = frames.tree(skeleton)
+  parts = vectors.split(local)
+  sizes = jax.lax.split(lengths, [1] * num)
   zero = jnp.zeros((), local.dtype)
-  position = {bones[0].parent: (zero, zero, zero)}
-  rows = {bone.joint: vectors.unit(tuple(local[bone.joint]), _STRAIGHT) for bone in bones}
-  direction, built = {}, {}
-
-  def place(bone: frames.Bone, towards: vectors.Vector) -> None:
-    direction[bone.joint] = towards
-    offset = vectors.scale(towards, lengths[bone.joint])
-    position[bone.joint] = vectors.add(position[bone.parent], offset)
-
-  base = [bone for bone in bones if bone.role in ('neck', 'hip')]
-  for bone in base:
-    left, back, up = rows[bone.joint]
-    place(bone, (-back, bone.sign * left, up))
-  body = frames.body_axes(*(position[skeleton.index(name)] for name in frames.BASE))
-  for bone in bones:
-    if bone not in base:
-      built[bone.joint] = frames.local_frame(bone, body, direction, rows, built, frame)
-      place(bone, vectors.combine(rows[bone.joint], built[bone.joint]))
+  position = {skeleton.index('pelvis'): (zero, zero, zero)}
+  rows, direction, built = {}, {}, {}
+  body = None
+  for group in frames.groups(skeleton):
+    row = vectors.unit(vectors.gather(dict(enumerate(parts)), group.joints), _STRAIGHT)
+    if group.kind == 'base':
+      left, back, up = row
+      towards = (-back, left * np.array(group.signs, local.dtype), up)
+    else:
+      axes = frames.local_frames(group, body, direction, rows, built, frame)
+      towards = vectors.combine(row, axes)
+      for k, joint in enumerate(group.joints):
+        built[joint] = tuple(tuple(c[k] for c in axis) for axis in axes)
+    size = jnp.concatenate([sizes[j] for j in group.joints])
+    at = vectors.add(vectors.gather(position, group.parents), vectors.scale(towards, size))
+    position |= vectors.scatter(at, group.joints)
+    direction |= vectors.scatter(towards, group.joints)
+    rows |= vectors.scatter(row, group.joints)
+    if group.kind == 'base':
+      body = frames.body_axes(*(position[skeleton.index(name)] for name in frames.BASE))
   return jnp.stack([jnp.stack(position[joint]) for joint in range(num)])
 
 
@@ -169,18 +174,23 @@ def local_from_canonical(
   num = skeleton.num_joints
   pose = arguments.as_float('local_from_canonical', 'canonical', canonical, (num, 3))
   frames.check_mode('local_from_canonical', frame)
-  body = frames.body_axes(*(tuple(pose[skeleton.index(name)]) for name in frames.BASE))
+  parts = vectors.split(pose)
+  body = frames.body_axes(*(parts[skeleton.index(name)] for name in frames.BASE))
 
-  bones = frames.tree(skeleton)
   zero = jnp.zeros((), pose.dtype)
-  rows = {bones[0].parent: (zero, zero, zero)}
+  rows = {skeleton.index('pelvis'): (zero, zero, zero)}
   direction, built = {}, {}
-  for bone in bones:
-    axes = frames.local_frame(bone, body, direction, rows, built, frame)
-    offset = tuple(pose[bone.joint] - pose[bone.parent])
-    direction[bone.joint] = vectors.unit(offset, axes[2])
-    rows[bone.joint] = tuple(vectors.dot(axis, direction[bone.joint]) for axis in axes)
-    built[bone.joint] = axes
+  parts = dict(enumerate(parts))
+  for group in frames.groups(skeleton):
+    axes = frames.local_frames(group, body, direction, rows, built, frame)
+    offset = vectors.subtract(
+      vectors.gather(parts, group.joints), vectors.gather(parts, group.parents)
+    )
+    towards = vectors.unit(offset, axes[2])
+    rows |= vectors.scatter(tuple(vectors.dot(axis, towards) for axis in axes), group.joints)
+    direction |= vectors.scatter(towards, group.joints)
+    for k, joint in enumerate(group.joints):
+      built[joint] = tuple(tuple(c[k] for c in axis) for axis in axes)
   return jnp.stack([jnp.stack(rows[joint]) for joint in range(num)])
 
 
@@ -201,7 +211,7 @@ def canonicalize(
     ValueError: a shape or tree is none of these.
   """
   pose = arguments.as_float('canonicalize', 'pose', pose, (skeleton.num_joints, 3))
-  frames.tree(skeleton)
+  frames.groups(skeleton)
   at = {name: tuple(pose[skeleton.index(name)]) for name in frames.BASE}
   body = frames.body_axes(*at.values())
   axes = (body.forward, body.left, body.up)
@@ -267,20 +277,19 @@ def constrain_local(
     ValueError: a shape or tree is none of these.
   """
   raw = arguments.as_float('constrain_local', 'raw', raw, (skeleton.num_joints, 3))
-  zero, one = jnp.zeros((), raw.dtype), jnp.ones((), raw.dtype)
-  rows = {skeleton.index('pelvis'): (zero, zero, zero)}
-  for bone in frames.tree(skeleton):
-    x, y, z = raw[bone.joint]
-    if bone.role == 'neck':
-      rows[bone.joint] = (zero, zero, one)
-    elif bone.role == 'hip':
-      rows[bone.joint] = vectors.unit((-jnp.abs(x), zero, z), (-1.0, 0.0, 0.0))
-    else:
-      rows[bone.joint] = vectors.unit((x, y, z), _STRAIGHT)
+  frames.groups(skeleton)
+  neck, hip = (np.array(skeleton.joints) == name for name in ('neck', 'r_hip'))
+  x, y, z = raw.T
+  # A fixed row, put in before the root as a row without direction: its gradient is 0.
+  x = jnp.where(neck, 0, jnp.where(hip, -jnp.abs(x), x))
+  y, z = jnp.where(neck | hip, 0, y), jnp.where(neck, 1, z)
+  rows = vectors.unit((x, y, z), (np.where(hip, -1.0, 0.0), 0.0, np.where(hip, 0.0, 1.0)))
+  rows = vectors.split(jnp.stack(rows, axis=-1))
   for part in ('hip', 'shoulder'):
     x, y, z = rows[skeleton.index(f'r_{part}')]
     rows[skeleton.index(f'l_{part}')] = (x, -y, -z)
-  return jnp.stack([jnp.stack(rows[joint]) for joint in range(skeleton.num_joints)])
+  rows[skeleton.index('pelvis')] = (jnp.zeros((), raw.dtype),) * 3
+  return jnp.stack([jnp.stack(row) for row in rows])
 
 
 def mirror_canonical(

@@ -16,6 +16,26 @@ Vector = tuple[jax.Array, jax.Array, jax.Array]
 MIN_LENGTH = 1e-6
 
 
+def split(array: jax.Array) -> list[Vector]:
+  """The rows of an (N, 3) array, components ().
+
+  By `lax.split`, whose derivative is one concatenation: that of N indexings is N padded arrays.
+  """
+  parts = [part.reshape(()) for part in jax.lax.split(array.reshape(-1), [1] * array.size)]
+  return list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
+
+
+def gather(table: dict[int, Vector], keys: tuple[int, ...]) -> Vector:
+  """The vectors of n keys, components () each, as one with components (n,)."""
+  return tuple(jnp.stack([table[key][k] for key in keys]) for k in range(3))
+
+
+def scatter(a: Vector, keys: tuple[int, ...]) -> dict[int, Vector]:
+  """Inverse of `gather`."""
+  parts = [[p.reshape(()) for p in jax.lax.split(part, [1] * len(keys))] for part in a]
+  return {key: (parts[0][i], parts[1][i], parts[2][i]) for i, key in enumerate(keys)}
+
+
 def dot(a: Vector, b: Vector) -> jax.Array:
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
