@@ -104,7 +104,7 @@ def align_procrustes(
   """The source after its best similarity to the target: PA-MPJPE's first step.
 
   More accurate in float32 than `apply_similarity` for people far from the origin, since it never
-  forms t. Points of weight 0 are moved along; where they hold NaN or inf they keep it.
+  forms t. Points of weight 0 are moved along; a point with NaN or inf comes out as NaN.
 
   Args:
     source: (N, 3) mm.
@@ -126,7 +126,7 @@ def align_procrustes(
   usable = finite[:, 0:1] & finite[:, 1:2] & finite[:, 2:3]
   centered = jnp.where(usable, source, 0) - fit.source_mean
   moved = fit.similarity.scale * _rotate(centered, fit.similarity.rotation) + fit.target_mean
-  return jnp.where(usable, moved, source)
+  return jnp.where(usable, moved, jnp.nan)
 
 
 def align_scale(
@@ -155,7 +155,7 @@ def align_scale(
   scale = _ratio(jnp.sum(weights[:, None] * x * y), jnp.sum(weights[:, None] * x * x))
   scale = jnp.where(jnp.all(x == 0), 1, scale * (y_size / x_size))
   usable = jnp.isfinite(source)
-  return jnp.where(usable, scale * jnp.where(usable, source, 0), source)
+  return jnp.where(usable, scale * jnp.where(usable, source, 0), jnp.nan)
 
 
 def align_root(source: jax.Array, target: jax.Array, root: int = 0) -> jax.Array:

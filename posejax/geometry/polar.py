@@ -26,7 +26,6 @@ Columns = tuple[Vector, Vector, Vector]
 
 # Sums p_i + p_j below this many roundings of s_1 are rounding errors of zero.
 RANK_TOLERANCE_ULPS = 32
-_PAIRS = ((0, 1), (0, 2), (1, 2))
 
 
 def nearest_rotation(matrix: jax.Array, allow_reflection: bool = False) -> jax.Array:
@@ -109,53 +108,62 @@ def _polar_jvp(allow_reflection, primals, tangents):
 
 
 def _jacobi(matrix: jax.Array) -> tuple[Columns, Columns]:
-  """Columns of M V, mutually orthogonal, longest first, and of V, a rotation."""
+  """Columns of M V, mutually orthogonal, longest first, and of V, a rotation.
+
+  XLA may compute a value once per consumer, with different roundings. A decision that such a value
+  takes at a tie would then fall differently for different entries, and V would be no rotation. So
+  each step decides by squares and products of the step before, which the loop has stored.
+  """
   # Convergence is quadratic: on 1e6 matrices (random, graded over 12 decades, nearly equal singular
   # values) 3 sweeps left 2e-5, and 4 reached rounding in float64. One more for safety there.
   sweeps = 4 if matrix.dtype.itemsize <= 4 else 5
-
-  def sweep(_, columns):
-    for first, second in _PAIRS:
-      columns = _orthogonalize(columns, first, second)
-    return columns
-
   one, zero = jnp.ones_like(matrix[0, 0]), jnp.zeros_like(matrix[0, 0])
-  start = tuple(
+  columns = tuple(
     tuple(matrix[i, j] for i in range(3)) + tuple(one if i == j else zero for i in range(3))
     for j in range(3)
   )
-  columns = jax.lax.fori_loop(0, sweeps, sweep, start)
+
+  def step(_, state):
+    (p, q, r), (p_square, q_square, r_square), product = state
+    p, q = _orthogonalize(p, q, q_square - p_square, 2 * product)
+    # The next pairs: (q, r), (r, p), and again.
+    return (q, r, p), (dot(q[:3], q[:3]), r_square, dot(p[:3], p[:3])), dot(q[:3], r[:3])
+
+  squares = tuple(dot(c[:3], c[:3]) for c in columns)
+  start = columns, squares, dot(columns[0][:3], columns[1][:3])
+  columns, squares, _ = jax.lax.fori_loop(0, 3 * sweeps, step, start)
+  columns, squares = list(columns), list(squares)
   for first, second in ((0, 1), (0, 2), (1, 2)):
-    columns = _order(columns, first, second)
+    swap = squares[first] < squares[second]
+    p, q = columns[first], columns[second]
+    # (p, q) -> (q, -p): V stays a rotation.
+    columns[first], columns[second] = select(swap, q, p), select(swap, tuple(-x for x in p), q)
+    p, q = squares[first], squares[second]
+    squares[first], squares[second] = jnp.where(swap, q, p), jnp.where(swap, p, q)
   return tuple(c[:3] for c in columns), tuple(c[3:] for c in columns)
 
 
-def _orthogonalize(columns, first, second):
-  """Rotates two columns of [M V; V] until those of M V are orthogonal."""
-  p, q = columns[first], columns[second]
-  product = 2 * dot(p[:3], q[:3])
-  gap = dot(q[:3], q[:3]) - dot(p[:3], p[:3])
+def _orthogonalize(p: tuple, q: tuple, gap: jax.Array, product: jax.Array) -> tuple[tuple, tuple]:
+  """Rotates two columns of [M V; V] until those of M V are orthogonal.
+
+  Args:
+    p: 6 entries of one column.
+    q: 6 entries of the other.
+    gap: |q|^2 - |p|^2 of the upper halves.
+    product: 2 p.q of the upper halves.
+
+  Returns:
+    The two new columns.
+  """
   bottom = jnp.abs(gap) + jnp.sqrt(gap * gap + product * product)
   # 0 / 0: two equal columns that are orthogonal already, or zero.
   tangent = jnp.where(gap < 0, -product, product) / jnp.where(bottom == 0, 1, bottom)
   cosine = jax.lax.rsqrt(1 + tangent * tangent)
   sine = cosine * tangent
-  new_p = tuple(cosine * x - sine * y for x, y in zip(p, q, strict=True))
-  new_q = tuple(sine * x + cosine * y for x, y in zip(p, q, strict=True))
-  return _replaced(columns, {first: new_p, second: new_q})
-
-
-def _order(columns, first, second):
-  """Puts the longer column first; (p, q) -> (q, -p) keeps V a rotation."""
-  p, q = columns[first], columns[second]
-  swap = dot(p[:3], p[:3]) < dot(q[:3], q[:3])
-  new_p = select(swap, q, p)
-  new_q = select(swap, tuple(-x for x in p), q)
-  return _replaced(columns, {first: new_p, second: new_q})
-
-
-def _replaced(columns, new):
-  return tuple(new.get(i, column) for i, column in enumerate(columns))
+  return (
+    tuple(cosine * x - sine * y for x, y in zip(p, q, strict=True)),
+    tuple(sine * x + cosine * y for x, y in zip(p, q, strict=True)),
+  )
 
 
 def _divide(a: Vector, length: jax.Array) -> Vector:
