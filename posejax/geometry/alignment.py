@@ -216,6 +216,8 @@ def _centered(points, weights):
   used = (weights != 0)[:, None]
   points = jnp.where(used, points, 0)
   mean = jnp.sum(weights[:, None] * points, axis=0)
+  # The sum's rounding grows with N and the distance from the origin; the second pass removes it.
+  mean = mean + jnp.sum(weights[:, None] * (points - mean), axis=0)
   largest = jax.lax.stop_gradient(jnp.max(jnp.abs(points)))
   rounding = _COINCIDENT_ULPS * jnp.finfo(points.dtype).eps * largest
   centered, size = _normalized(jnp.where(used, points - mean, 0), smallest=rounding)
