@@ -56,10 +56,10 @@ def check_size(function: str, size: tuple[int, int]) -> tuple[int, int]:
 
 def check_limbs(function: str, limbs: Limbs, num_joints: int) -> np.ndarray:
   """Returns limbs as an (L, 2) array of joint indices, or raises a ValueError."""
-  table = np.asarray(limbs, dtype=np.int32).reshape(len(limbs), -1)
   if len(limbs) == 0:
     return np.zeros((0, 2), np.int32)
-  if table.shape[1] != 2 or table.min() < 0 or table.max() >= num_joints:
+  table = np.asarray(limbs, dtype=np.int32)
+  if table.shape != (len(limbs), 2) or table.min() < 0 or table.max() >= num_joints:
     raise ValueError(
       f'{function}: limbs must be pairs of joints in 0..{num_joints - 1}, got {list(limbs)}'
     )

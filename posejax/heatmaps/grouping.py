@@ -115,6 +115,11 @@ def group_people(
   peaks = find_peaks(
     heatmaps, stride=stride, threshold=threshold, max_peaks=max_peaks, refine=refine
   )
+  if jnp.shape(heatmaps)[:2] != jnp.shape(pafs)[:2]:
+    raise ValueError(
+      f'group_people: maps must be of one size, got {jnp.shape(heatmaps)[:2]} and '
+      f'{jnp.shape(pafs)[:2]}; vmap over batches'
+    )
   scores = score_limbs(
     pafs, peaks, limbs, stride=stride, samples=samples, threshold=paf_threshold,
     min_fraction=min_fraction,

@@ -69,7 +69,7 @@ def render_pafs(
   cells, drawn = grid.drawable('render_pafs', joints, visible, stride)
   table = grid.check_limbs('render_pafs', limbs, cells.shape[1])
   a, b = grid.select(cells, table[:, 0]), grid.select(cells, table[:, 1])
-  channels = grid.spread(_direction(b - a)[0].reshape(cells.shape[0], -1))
+  channels = grid.spread(_direction(b - a)[0].reshape(cells.shape[0], 2 * len(table)))
   unit = channels.reshape(a.shape)
   drawn = drawn[:, table[:, 0]] & drawn[:, table[:, 1]] & jnp.any(unit != 0, axis=-1)
 
@@ -208,8 +208,9 @@ def score_limbs(
   if channels != 2 * len(table):
     raise ValueError(f'score_limbs: {len(table)} limbs need {2 * len(table)} PAFs, got {channels}')
   cells = grid.to_cells(jnp.where(jnp.isfinite(positions), positions, 0), stride)
-  cells = cells.reshape(cells.shape[0], -1)
-  a, b = (grid.select(cells, side).reshape(len(table), -1, 2) for side in table.T)
+  num_joints, slots = cells.shape[:2]
+  cells = cells.reshape(num_joints, slots * 2)
+  a, b = (grid.select(cells, side).reshape(len(table), slots, 2) for side in table.T)
   a, b = a[:, :, None], b[:, None]
   unit, length = _direction(b - a)
   flat = pafs.reshape(-1)
