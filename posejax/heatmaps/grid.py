@@ -22,6 +22,9 @@ Limbs = Sequence[tuple[int, int]]
 FAR_CELLS = 1e5
 OUTSIDE = 1e6
 
+# Heat-maps and fields live in [−1, 1], a raw network's near it; what is larger is no confidence.
+LARGEST = 1e6
+
 
 def to_cells(points: jax.Array, stride: float) -> jax.Array:
   """Pixel coordinates → map coordinates, in cells: (…, 2) → (…, 2)."""
@@ -69,15 +72,15 @@ def check_limbs(function: str, limbs: Limbs, num_joints: int) -> np.ndarray:
 def check_maps(function: str, name: str, maps: jax.Array) -> jax.Array:
   """Returns one (H, W, C) stack of maps as floats with a value in every cell.
 
-  A cell that is not finite tells nothing: it becomes 0, "no evidence", so that it can neither win
-  nor spread.
+  A cell that is not finite, or beyond ±`LARGEST`, tells nothing: it becomes 0, "no evidence", so
+  that it can neither win nor spread, nor overflow where scores are summed.
 
   Raises:
     ValueError: the shape is not (H, W, C) with H, W ≥ 1, or the values are not real numbers.
   """
   maps = arguments.as_float(function, name, maps, ('H', 'W', 'C'))
   check_size(function, maps.shape[:2])
-  return jnp.where(jnp.isfinite(maps), maps, 0)
+  return jnp.where(jnp.abs(maps) <= LARGEST, maps, 0)
 
 
 def drawable(

@@ -90,8 +90,8 @@ def group_people(
   """Finds the persons in one image's maps: peaks, limb scores, matching, assembly.
 
   Args:
-    heatmaps: (H, W, J), without the background channel. A value that is not finite counts as 0.
-    pafs: (H, W, 2L), likewise.
+    heatmaps: (H, W, J), without the background channel.
+    pafs: (H, W, 2L). In either, a value that is not finite (or beyond ±1e6) counts as 0.
     limbs: L pairs of joints, in the order of the fields. J ≥ 1; joints in no limb are never part
       of a person.
     stride: px of a cell.

@@ -130,7 +130,7 @@ def find_peaks(
   which is exact there too. A peak never leaves its cell.
 
   Args:
-    heatmaps: (H, W, J). A value that is not finite counts as 0.
+    heatmaps: (H, W, J). A value that is not finite (or beyond ±1e6) counts as 0.
     stride: px of a cell.
     threshold: least value of a peak, ≥ 0.
     max_peaks: K, slots per joint.

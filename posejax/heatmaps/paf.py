@@ -183,7 +183,7 @@ def score_limbs(
   than the limbs' details want to be enlarged first (`jax.image.resize`, and `stride` with them).
 
   Args:
-    pafs: (H, W, 2L). A value that is not finite counts as 0.
+    pafs: (H, W, 2L). A value that is not finite (or beyond ±1e6) counts as 0.
     peaks: candidates, (J, K).
     limbs: L pairs of joints.
     stride: px of a cell.
@@ -204,7 +204,7 @@ def score_limbs(
   grid.check_count('score_limbs', samples=samples)
   positions = arguments.as_float('score_limbs', 'peaks.positions', peaks.positions, ('J', 'K', 2))
   table = grid.check_limbs('score_limbs', limbs, positions.shape[0])
-  height, width, channels = pafs.shape
+  height, _, channels = pafs.shape
   if channels != 2 * len(table):
     raise ValueError(f'score_limbs: {len(table)} limbs need {2 * len(table)} PAFs, got {channels}')
   cells = grid.to_cells(jnp.where(jnp.isfinite(positions), positions, 0), stride)
@@ -213,10 +213,36 @@ def score_limbs(
   a, b = (grid.select(cells, side).reshape(len(table), slots, 2) for side in table.T)
   a, b = a[:, :, None], b[:, None]
   unit, length = _direction(b - a)
+  mean, hits = _line_integrals(pafs, a, b, unit, samples, threshold)
+  score = mean + jnp.minimum(height / 2 / jnp.where(length > 0, length, 1) - 1, 0)
+  valid = peaks.valid[table[:, 0], :, None] & peaks.valid[table[:, 1], None] & (length > 0)
+  # The smallest whole number of points that is that share: 0.8 · 10 is 8, not 8.000000001.
+  enough = hits >= math.ceil(min_fraction * samples - 1e-9)
+  # Finished here: the sums of samples must not be done again by everyone who reads a score.
+  return grid.spread(jnp.where(valid & enough & (score > 0), score, 0))
+
+
+def _line_integrals(
+  pafs: jax.Array, a: jax.Array, b: jax.Array, unit: jax.Array, samples: int, threshold: float
+) -> tuple[jax.Array, jax.Array]:
+  """Mean of the field's product with u over points from a to b, and how many exceed a threshold.
+
+  Args:
+    pafs: (H, W, 2L).
+    a: (L, K, 1, 2) cells.
+    b: (L, 1, K, 2) cells.
+    unit: (L, K, K, 2).
+    samples: points, ends included.
+    threshold: see above.
+
+  Returns:
+    (L, K, K) twice.
+  """
+  height, width, channels = pafs.shape
   flat = pafs.reshape(-1)
-  channel = 2 * np.arange(len(table), dtype=np.int32)[:, None, None]
-  total = jnp.zeros(length.shape, pafs.dtype)
-  hits = jnp.zeros(length.shape, jnp.int32)
+  channel = 2 * np.arange(channels // 2, dtype=np.int32)[:, None, None]
+  total = jnp.zeros(unit.shape[:-1], pafs.dtype)
+  hits = jnp.zeros(unit.shape[:-1], jnp.int32)
   for step in range(samples):
     point = a + (b - a) * (step / max(samples - 1, 1))
     cell = jnp.floor(point + 0.5).astype(jnp.int32)
@@ -224,10 +250,4 @@ def score_limbs(
     index = (y * width + x) * channels + channel
     product = grid.take(flat, index) * unit[..., 0] + grid.take(flat, index + 1) * unit[..., 1]
     total, hits = total + product, hits + (product > threshold)
-  prior = jnp.minimum(height / 2 / jnp.where(length > 0, length, 1) - 1, 0)
-  score = total / samples + prior
-  valid = peaks.valid[table[:, 0], :, None] & peaks.valid[table[:, 1], None] & (length > 0)
-  # The smallest whole number of points that is that share: 0.8 · 10 is 8, not 8.000000001.
-  enough = hits >= math.ceil(min_fraction * samples - 1e-9)
-  # Finished here: the sums of samples must not be done again by everyone who reads a score.
-  return grid.spread(jnp.where(valid & enough & (score > 0), score, 0))
+  return total / samples, hits
