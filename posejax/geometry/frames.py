@@ -20,15 +20,17 @@ Completions [R], so that every finite pose has frames, also where the spec is si
   that is the coordinate axis x (z for a trunk along x) made orthogonal to Z_c. Such a pose has no
   front: T_L depends on the frame it is given in, but FK(T_L(p)) is still p up to a rotation.
 - A bone without length continues its parent's.
-- The wrist's transport has a second fall-back, −n̂ where Z_c is parallel to Z_j.
+- Where the wrist's transport is singular (‖z0 + u‖ < 1e-3, an upper arm that points back and
+  medial), y0 itself takes c's place, in the elbow's frame.
 """
 
+import dataclasses
 import functools
 import math
 from typing import Literal, NamedTuple, get_args
 
+import jax
 import jax.numpy as jnp
-import numpy as np
 
 from posejax.geometry import skeleton as skeleton_lib
 from posejax.geometry import vectors
@@ -42,22 +44,14 @@ BASE = ('pelvis', 'neck', 'r_hip', 'l_hip')  # the joints that fix the body's ax
 # ‖c_perp‖² below this (‖c_perp‖ < 1e-3) is degenerate [R].
 _DEGENERATE = 1e-6
 
-# The wrist's transport starts at an arm that points front-lateral: z0, and its y0 [R].
-_Z0 = (0.0, -math.sqrt(0.5), math.sqrt(0.5))
-_Y0 = (0.0, math.sqrt(0.5), math.sqrt(0.5))
 
+class Bone(NamedTuple):
+  """A bone of a kinematic tree, from parent to joint."""
 
-class Group(NamedTuple):
-  """Bones whose frames are built together, in one vector operation for all.
-
-  One operation per bone would be three times the program, and minutes of compilation for a
-  gradient.
-  """
-
-  kind: str  # 'base', 'root', 'limb', 'wrist', 'ankle' or 'foot'
-  joints: tuple[int, ...]
-  parents: tuple[int, ...]
-  signs: tuple[int, ...]  # s_j
+  joint: int
+  parent: int
+  role: str  # joint name without its side
+  sign: int  # s_j
 
 
 class BodyAxes(NamedTuple):
@@ -69,25 +63,23 @@ class BodyAxes(NamedTuple):
   hips: Vector
 
 
+@dataclasses.dataclass(frozen=True)
+class Chain:
+  """What is known so far of each bone, by joint."""
+
+  direction: dict[int, Vector] = dataclasses.field(default_factory=dict)  # unit, body's axes
+  row: dict[int, Vector] = dataclasses.field(default_factory=dict)  # unit row of the local pose
+  frame: dict[int, Frame] = dataclasses.field(default_factory=dict)  # B_j
+
+
 def check_mode(function: str, mode: str) -> None:
   if mode not in get_args(Mode):
     raise ValueError(f'{function}: frame is {mode!r}, expected one of {get_args(Mode)}')
 
 
-# The tree in the order in which FK goes through it.
-_GROUPS = (
-  ('base', ('neck', 'r_hip', 'l_hip')),
-  ('root', ('head_top', 'r_shoulder', 'l_shoulder')),
-  ('limb', ('r_elbow', 'l_elbow', 'r_knee', 'l_knee')),
-  ('wrist', ('r_wrist', 'l_wrist')),
-  ('ankle', ('r_ankle', 'l_ankle')),
-  ('foot', ('r_foot', 'l_foot')),
-)
-
-
 @functools.cache
-def groups(skeleton: skeleton_lib.Skeleton) -> tuple[Group, ...]:
-  """The bones of a skeleton, each after its parent's.
+def tree(skeleton: skeleton_lib.Skeleton) -> tuple[Bone, ...]:
+  """The bones of a skeleton, each after its parent's, neck and hips first.
 
   Raises:
     ValueError: the skeleton lacks a joint of J15, or has other joints or parents than J17.
@@ -105,71 +97,65 @@ def groups(skeleton: skeleton_lib.Skeleton) -> tuple[Group, ...]:
       f'{skeleton.name} has no local frames: it lacks {missing} of J15, and {other} are not in the '
       'tree of J17; convert to J15 or J17 first'
     )
-  found = []
-  for kind, names in _GROUPS:
-    joints = tuple(skeleton.index(name) for name in names if name in skeleton.joints)
-    if joints:
-      signs = tuple(-1 if skeleton.joints[j][:2] == 'l_' else 1 for j in joints)
-      found.append(Group(kind, joints, tuple(skeleton.parents[j] for j in joints), signs))
-  return tuple(found)
+  ordered = [name for name in j17.joints if name in skeleton.joints and name != 'pelvis']
+  bones = []
+  for name in sorted(ordered, key=lambda name: name not in BASE):
+    joint = skeleton.index(name)
+    sign = -1 if name.startswith('l_') else 1
+    bones.append(Bone(joint, skeleton.parents[joint], role(name), sign))
+  return tuple(bones)
+
+
+def role(joint: str) -> str:
+  """A joint's name without its side."""
+  return joint.removeprefix('r_').removeprefix('l_')
 
 
 def body_axes(pelvis: Vector, neck: Vector, r_hip: Vector, l_hip: Vector) -> BodyAxes:
-  """Z_c = unit(neck − pelvis), X_c ∥ (l_hip − r_hip) × (neck − r_hip), Y_c = Z_c × X_c, and h."""
-  z_axis = (0.0, 0.0, 1.0)
-  up = vectors.unit(vectors.subtract(neck, pelvis), z_axis)
+  """Z_c = unit(neck − pelvis), X_c ∥ (l_hip − r_hip) × (neck − r_hip), Y_c = Z_c × X_c, and h.
+
+  Args:
+    pelvis, neck, r_hip, l_hip: positions, in any right-handed frame.
+
+  Returns:
+    The axes, in that frame.
+  """
+  up = vectors.unit(vectors.subtract(neck, pelvis))
   hips = vectors.subtract(r_hip, l_hip)
-  # Of unit vectors, so that the product of two lengths neither over- nor underflows.
-  normal = vectors.cross(
-    vectors.unit(vectors.subtract(neck, r_hip), z_axis), vectors.unit(hips, z_axis)
-  )
-  e_x, e_z = (tuple(jnp.full_like(up[0], v) for v in e) for e in ((1, 0, 0), (0, 0, 1)))
-  any_forward = vectors.reject(vectors.select(jnp.abs(up[0]) > 0.9, e_z, e_x), up)
+  # Of unit vectors, so that the square of a product of lengths does not overflow.
+  normal = vectors.cross(vectors.unit(vectors.subtract(neck, r_hip)), vectors.unit(hips))
+  lying = jnp.abs(up[0]) > 0.9
+  axis = jnp.where(lying, 0.0, 1.0), 0.0, jnp.where(lying, 1.0, 0.0)
+  any_forward = vectors.unit(vectors.reject(axis, up))
   forward = vectors.unit(vectors.reject(normal, up), any_forward)
   left = vectors.cross(up, forward)
   right = vectors.scale(left, -1)
   return BodyAxes(forward, left, up, vectors.unit(vectors.reject(hips, forward), right))
 
 
-def local_frames(
-  group: Group,
-  body: BodyAxes,
-  direction: dict[int, Vector],
-  rows: dict[int, Vector],
-  built: dict[int, Frame],
-  mode: Mode,
-) -> Frame:
-  """B_j of a group's joints.
+def local_frame(bone: Bone, body: BodyAxes, chain: Chain, mode: Mode) -> Frame:
+  """B_j of one joint.
 
   Args:
-    group: n joints.
+    bone: the joint.
     body: the body's axes.
-    direction: unit vector of each earlier bone, in the axes of `body`.
-    rows: unit local row of each earlier bone.
-    built: B of each earlier joint that is no child of the pelvis.
+    chain: the bones before it.
     mode: which frames.
 
   Returns:
-    Rows X_j, Y_j, Z_j, components (n,), in the axes of `body`.
+    Rows X_j, Y_j, Z_j, in the axes of `body`.
   """
-  signs = np.array(group.signs, body.up[0].dtype)
   back = vectors.scale(body.forward, -1)
-  if group.kind in ('base', 'root'):
-    ones = np.ones_like(signs)
-    return (
-      vectors.scale(body.left, signs), vectors.scale(back, ones), vectors.scale(body.up, ones)
-    )
-  z = vectors.gather(direction, group.parents)
-  if mode == 'robust' and group.kind == 'wrist':
-    elbow = tuple(
-      vectors.gather({j: built[j][k] for j in group.parents}, group.parents) for k in range(3)
-    )
-    y = _transported(vectors.gather(rows, group.parents), elbow, z, body)
-  elif mode == 'robust' and group.kind in ('ankle', 'foot'):
+  if bone.role in ('neck', 'hip', 'head_top', 'shoulder'):
+    return vectors.scale(body.left, bone.sign), back, body.up
+  z = chain.direction[bone.parent]
+  if mode == 'robust' and bone.role == 'wrist':
+    y = vectors.combine(_transported(chain.row[bone.parent]), chain.frame[bone.parent])
+  elif mode == 'robust' and bone.role in ('ankle', 'foot'):
     y = _orthogonal(vectors.cross(z, body.hips), back, z)
   else:
     y = _orthogonal(back, body.up, z)
-  return vectors.scale(vectors.cross(y, z), signs), y, z
+  return (vectors.cross(y, z) if bone.sign > 0 else vectors.cross(z, y)), y, z
 
 
 def _orthogonal(c: Vector, fallback: Vector, z: Vector) -> Vector:
@@ -177,20 +163,32 @@ def _orthogonal(c: Vector, fallback: Vector, z: Vector) -> Vector:
   first, second = vectors.reject(c, z), vectors.reject(fallback, z)
   # Chosen before the root: at first = 0 its gradient would be NaN also where it is not taken.
   chosen = vectors.select(vectors.dot(first, first) < _DEGENERATE, second, first)
-  return vectors.scale(chosen, 1 / jnp.sqrt(vectors.dot(chosen, chosen)))
+  return vectors.normalize(chosen)
 
 
-def _transported(u: Vector, elbow: Frame, z: Vector, body: BodyAxes) -> Vector:
-  """Y of the wrist: y0 carried along the great circle from z0 to u = B_elbow · z.
+def _transported(u: Vector) -> Vector:
+  """Y of the wrist in the elbow's frame: y0 carried along the great circle from z0 to u.
 
-  The spec's y0 − (u·y0)/(1 + z0·u) (z0 + u) is the reflection of y0 in the plane at right angles
-  to w = z0 + u, since ‖w‖² = 2 (1 + z0·u); ‖w‖² keeps its digits where 1 + z0·u cancels.
+  z0 = (0, −r, r), y0 = (0, r, r), r = 1/√2. The spec's y0 − (u·y0)/(1 + z0·u) (z0 + u) is y0
+  reflected in the plane at right angles to w = z0 + u, since ‖w‖² = 2 (1 + z0·u) and w·y0 = u·y0;
+  ‖w‖² keeps its digits where 1 + z0·u cancels. Where that is singular: unit(y0 − (u·y0) u).
+
+  Args:
+    u: direction of the upper arm in the elbow's frame, unit.
+
+  Returns:
+    Unit vectors at right angles to u.
   """
-  w = tuple(a + b for a, b in zip(u, _Z0, strict=True))
+  r = math.sqrt(0.5)
+  w = u[0], u[1] - r, u[2] + r
   squared = vectors.dot(w, w)
-  singular = squared < _DEGENERATE
-  factor = 2 * vectors.dot(w, _Y0) / jnp.where(singular, 1, squared)
-  carried = tuple(y - factor * a for y, a in zip(_Y0, w, strict=True))
-  back = vectors.scale(body.forward, -1)
-  instead = _orthogonal(body.up, back, z)
-  return vectors.select(singular, instead, vectors.combine(carried, elbow))
+  along = r * (w[1] + w[2])
+  singular = (squared < _DEGENERATE).astype(squared.dtype)
+  # Both cases are y0 − factor · v, v = w or u, divided by a length that is 1 in the regular one.
+  factor = along * (2 * (1 - singular) / (squared + singular) + singular)
+  length = jax.lax.rsqrt(1 - jnp.square(along * singular))
+  return (
+    -length * factor * w[0],
+    length * (r - factor * (w[1] + r * singular)),
+    length * (r - factor * (w[2] - r * singular)),
+  )

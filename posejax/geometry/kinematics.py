@@ -45,8 +45,6 @@ TRUNK_RATIOS = {
   'hip': 0.221, 'knee': 0.884, 'ankle': 0.758, 'foot': 0.421,
 }
 
-_STRAIGHT = (0.0, 0.0, 1.0)  # local row that continues the parent's bone
-
 
 def bone_lengths(
   skeleton: skeleton_lib.Skeleton = skeleton_lib.J17,
@@ -65,10 +63,8 @@ def bone_lengths(
     ValueError: the skeleton has another tree.
   """
   lengths = np.zeros(skeleton.num_joints)
-  for group in frames.groups(skeleton):
-    for joint in group.joints:
-      name = skeleton.joints[joint]
-      lengths[joint] = table[name[2:] if name[:2] in ('r_', 'l_') else name]
+  for bone in frames.tree(skeleton):
+    lengths[bone.joint] = table[bone.role]
   return lengths
 
 
@@ -123,30 +119,26 @@ def forward_kinematics(
   lengths = lengths.astype(local.dtype)
   frames.check_mode('forward_kinematics', frame)
 
-  parts = vectors.split(local)
-  sizes = jax.lax.split(lengths, [1] * num)
+  given, size = vectors.rows(local), jnp.unstack(lengths)
   zero = jnp.zeros((), local.dtype)
   position = {skeleton.index('pelvis'): (zero, zero, zero)}
-  rows, direction, built = {}, {}, {}
-  body = None
-  for group in frames.groups(skeleton):
-    row = vectors.unit(vectors.gather(dict(enumerate(parts)), group.joints), _STRAIGHT)
-    if group.kind == 'base':
+  chain, body = frames.Chain(), None
+  for bone in frames.tree(skeleton):
+    row = vectors.unit(given[bone.joint])
+    if bone.role in ('neck', 'hip'):
       left, back, up = row
-      towards = (-back, left * np.array(group.signs, local.dtype), up)
+      towards = (-back, bone.sign * left, up)
     else:
-      axes = frames.local_frames(group, body, direction, rows, built, frame)
-      towards = vectors.combine(row, axes)
-      for k, joint in enumerate(group.joints):
-        built[joint] = tuple(tuple(c[k] for c in axis) for axis in axes)
-    size = jnp.concatenate([sizes[j] for j in group.joints])
-    at = vectors.add(vectors.gather(position, group.parents), vectors.scale(towards, size))
-    position |= vectors.scatter(at, group.joints)
-    direction |= vectors.scatter(towards, group.joints)
-    rows |= vectors.scatter(row, group.joints)
-    if group.kind == 'base':
-      body = frames.body_axes(*(position[skeleton.index(name)] for name in frames.BASE))
-  return jnp.stack([jnp.stack(position[joint]) for joint in range(num)])
+      if body is None:
+        body = frames.body_axes(*(position[skeleton.index(name)] for name in frames.BASE))
+      axes = frames.local_frame(bone, body, chain, frame)
+      # Of length one but for rounding; see `vectors.normalize` for what the division is good for.
+      towards = vectors.normalize(vectors.combine(row, axes))
+      chain.frame[bone.joint] = axes
+    chain.row[bone.joint], chain.direction[bone.joint] = row, towards
+    offset = vectors.scale(towards, size[bone.joint])
+    position[bone.joint] = vectors.add(position[bone.parent], offset)
+  return vectors.to_array([position[joint] for joint in range(num)])
 
 
 def local_from_canonical(
@@ -174,24 +166,16 @@ def local_from_canonical(
   num = skeleton.num_joints
   pose = arguments.as_float('local_from_canonical', 'canonical', canonical, (num, 3))
   frames.check_mode('local_from_canonical', frame)
-  parts = vectors.split(pose)
-  body = frames.body_axes(*(parts[skeleton.index(name)] for name in frames.BASE))
-
+  given = vectors.rows(pose)
+  body = frames.body_axes(*(given[skeleton.index(name)] for name in frames.BASE))
   zero = jnp.zeros((), pose.dtype)
-  rows = {skeleton.index('pelvis'): (zero, zero, zero)}
-  direction, built = {}, {}
-  parts = dict(enumerate(parts))
-  for group in frames.groups(skeleton):
-    axes = frames.local_frames(group, body, direction, rows, built, frame)
-    offset = vectors.subtract(
-      vectors.gather(parts, group.joints), vectors.gather(parts, group.parents)
-    )
-    towards = vectors.unit(offset, axes[2])
-    rows |= vectors.scatter(tuple(vectors.dot(axis, towards) for axis in axes), group.joints)
-    direction |= vectors.scatter(towards, group.joints)
-    for k, joint in enumerate(group.joints):
-      built[joint] = tuple(tuple(c[k] for c in axis) for axis in axes)
-  return jnp.stack([jnp.stack(rows[joint]) for joint in range(num)])
+  chain = frames.Chain(row={skeleton.index('pelvis'): (zero, zero, zero)})
+  for bone in frames.tree(skeleton):
+    axes = frames.local_frame(bone, body, chain, frame)
+    towards = vectors.unit(vectors.subtract(given[bone.joint], given[bone.parent]), axes[2])
+    chain.row[bone.joint] = tuple(vectors.dot(axis, towards) for axis in axes)
+    chain.direction[bone.joint], chain.frame[bone.joint] = towards, axes
+  return vectors.to_array([chain.row[joint] for joint in range(num)])
 
 
 def canonicalize(
@@ -211,7 +195,7 @@ def canonicalize(
     ValueError: a shape or tree is none of these.
   """
   pose = arguments.as_float('canonicalize', 'pose', pose, (skeleton.num_joints, 3))
-  frames.groups(skeleton)
+  frames.tree(skeleton)
   at = {name: tuple(pose[skeleton.index(name)]) for name in frames.BASE}
   body = frames.body_axes(*at.values())
   axes = (body.forward, body.left, body.up)
@@ -277,19 +261,18 @@ def constrain_local(
     ValueError: a shape or tree is none of these.
   """
   raw = arguments.as_float('constrain_local', 'raw', raw, (skeleton.num_joints, 3))
-  frames.groups(skeleton)
-  neck, hip = (np.array(skeleton.joints) == name for name in ('neck', 'r_hip'))
-  x, y, z = raw.T
-  # A fixed row, put in before the root as a row without direction: its gradient is 0.
-  x = jnp.where(neck, 0, jnp.where(hip, -jnp.abs(x), x))
-  y, z = jnp.where(neck | hip, 0, y), jnp.where(neck, 1, z)
-  rows = vectors.unit((x, y, z), (np.where(hip, -1.0, 0.0), 0.0, np.where(hip, 0.0, 1.0)))
-  rows = vectors.split(jnp.stack(rows, axis=-1))
+  frames.tree(skeleton)
+  rows = vectors.rows(raw)
+  zero, one = jnp.zeros((), raw.dtype), jnp.ones((), raw.dtype)
+  x, _, z = rows[skeleton.index('r_hip')]
+  rows = [vectors.unit(row) for row in rows]
+  rows[skeleton.index('neck')] = (zero, zero, one)
+  rows[skeleton.index('r_hip')] = vectors.unit((-jnp.abs(x), zero, z), (-1.0, 0.0, 0.0))
   for part in ('hip', 'shoulder'):
     x, y, z = rows[skeleton.index(f'r_{part}')]
     rows[skeleton.index(f'l_{part}')] = (x, -y, -z)
-  rows[skeleton.index('pelvis')] = (jnp.zeros((), raw.dtype),) * 3
-  return jnp.stack([jnp.stack(row) for row in rows])
+  rows[skeleton.index('pelvis')] = (zero, zero, zero)
+  return vectors.to_array(rows)
 
 
 def mirror_canonical(

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from posejax.geometry import arguments
+from posejax.geometry import arguments, frames
 from posejax.geometry import skeleton as skeleton_lib
 
 Range = tuple[float, float]
@@ -67,7 +67,7 @@ class JointLimits:
 
   def of(self, joint: str) -> JointLimit:
     """The limit of a joint of J17 by name, either side; a ValueError names what there is."""
-    role = joint[2:] if joint[:2] in ('r_', 'l_') else joint
+    role = frames.role(joint)
     roles = [field.name for field in dataclasses.fields(self)]
     if role not in roles:
       raise ValueError(f'JointLimits: no limit for {joint!r}; there are {", ".join(roles)}')

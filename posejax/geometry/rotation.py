@@ -114,7 +114,7 @@ def rotation_about_axis(axis: jax.Array, angle: jax.Array) -> jax.Array:
   """
   axis = arguments.as_float('rotation_about_axis', 'axis', axis, (3,))
   angle = arguments.as_float('rotation_about_axis', 'angle', angle, ()).astype(axis.dtype)
-  x, y, z = vectors.unit(tuple(axis), (0.0, 0.0, 1.0))
+  x, y, z = vectors.unit(tuple(axis))
   s, c = jnp.sin(angle), jnp.cos(angle)
   v = 1 - c
   return jnp.stack([

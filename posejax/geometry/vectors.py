@@ -1,8 +1,8 @@
 """3-vectors with their components kept apart, and guarded unit vectors.
 
-A `Vector` is a 3-vector with its components kept apart, (x, y, z). Under `jax.vmap` each component
-is then one array over the batch: on CPU, XLA makes one vectorised loop of a whole kinematic tree
-written so, where products of (3, 3) arrays become thousands of tiny loops.
+A `Vector` is a 3-vector with its components kept apart, (x, y, z), each (). A kinematic tree
+written so is elementwise throughout, and under `jax.vmap` every operation is one vectorised loop
+over the batch, where products of (3, 3) arrays become thousands of tiny loops on CPU.
 """
 
 import jax
@@ -10,30 +10,23 @@ import jax.numpy as jnp
 
 Vector = tuple[jax.Array, jax.Array, jax.Array]
 
-# A vector whose largest component is smaller has no direction. As a length in mm it is far below
-# any bone, for unitless vectors far below any network output that means something, and its square
-# is far above the smallest float32.
+# A shorter vector has no direction. As a length in mm it is far below any bone, for unitless
+# vectors far below any network output that means something, and its square is far above the
+# smallest float32.
 MIN_LENGTH = 1e-6
 
 
-def split(array: jax.Array) -> list[Vector]:
-  """The rows of an (N, 3) array, components ().
+def rows(array: jax.Array) -> list[Vector]:
+  """The rows of an (N, 3) array.
 
-  By `lax.split`, whose derivative is one concatenation: that of N indexings is N padded arrays.
+  By `unstack`, whose derivative is one `stack`: that of N indexings is a sum of N padded arrays.
   """
-  parts = [part.reshape(()) for part in jax.lax.split(array.reshape(-1), [1] * array.size)]
-  return list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
+  return [tuple(jnp.unstack(row)) for row in jnp.unstack(array)]
 
 
-def gather(table: dict[int, Vector], keys: tuple[int, ...]) -> Vector:
-  """The vectors of n keys, components () each, as one with components (n,)."""
-  return tuple(jnp.stack([table[key][k] for key in keys]) for k in range(3))
-
-
-def scatter(a: Vector, keys: tuple[int, ...]) -> dict[int, Vector]:
-  """Inverse of `gather`."""
-  parts = [[p.reshape(()) for p in jax.lax.split(part, [1] * len(keys))] for part in a]
-  return {key: (parts[0][i], parts[1][i], parts[2][i]) for i, key in enumerate(keys)}
+def to_array(vectors: list[Vector]) -> jax.Array:
+  """Inverse of `rows`."""
+  return jnp.stack([jnp.stack(vector) for vector in vectors])
 
 
 def dot(a: Vector, b: Vector) -> jax.Array:
@@ -60,7 +53,7 @@ def scale(a: Vector, factor: jax.Array) -> Vector:
   return a[0] * factor, a[1] * factor, a[2] * factor
 
 
-def select(condition: jax.Array, a: Vector, b: Vector) -> Vector:
+def select(condition: jax.Array, a: Vector | tuple[float, float, float], b: Vector) -> Vector:
   return tuple(jnp.where(condition, p, q) for p, q in zip(a, b, strict=True))
 
 
@@ -74,19 +67,41 @@ def combine(weights: Vector, rows: tuple[Vector, Vector, Vector]) -> Vector:
   return tuple(dot(weights, (rows[0][k], rows[1][k], rows[2][k])) for k in range(3))
 
 
-def unit(a: Vector, fallback: tuple) -> Vector:
+@jax.custom_jvp
+def normalize(a: Vector) -> Vector:
+  """a / |a| for a vector that has a direction; see `unit`.
+
+  Divided, not multiplied by the inverse, and with its derivative in closed form: XLA keeps the
+  results of divisions and recomputes whatever is cheaper in every place that reads it. In a chain
+  of frames that recomputation grows without bounds (a gradient of FK took 100 × as long).
+  """
+  length = jnp.sqrt(dot(a, a))
+  return a[0] / length, a[1] / length, a[2] / length
+
+
+@normalize.defjvp
+def _normalize_jvp(primals: tuple[Vector], tangents: tuple[Vector]) -> tuple[Vector, Vector]:
+  (a,), (da,) = primals, tangents
+  direction = normalize(a)
+  length = jnp.sqrt(dot(a, a))
+  turned = reject(da, direction)
+  return direction, tuple(part / length for part in turned)
+
+
+def unit(a: Vector, fallback: Vector | tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Vector:
   """a / |a|, or the fallback where a has no direction (with gradient 0 towards a).
 
-  Divides by the largest component first, so that squares neither over- nor underflow. The fallback
-  (which must have a direction) stands in before the root: a `where` after it would still have a
-  NaN gradient. NaN and infinite components give NaN.
+  The fallback stands in before the root: a `where` after it would still have a NaN gradient. NaN
+  and infinite components give NaN; a length whose square overflows gives a zero vector.
+
+  Args:
+    a: components.
+    fallback: a vector that has a direction.
+
+  Returns:
+    Unit vector.
   """
-  longest = jax.lax.stop_gradient(
-    jnp.maximum(jnp.maximum(jnp.abs(a[0]), jnp.abs(a[1])), jnp.abs(a[2]))
-  )
-  short = longest < MIN_LENGTH
-  safe = select(short, fallback, scale(a, 1 / jnp.where(short, 1, longest)))
-  return scale(safe, jax.lax.rsqrt(dot(safe, safe)))
+  return normalize(select(dot(a, a) < MIN_LENGTH * MIN_LENGTH, fallback, a))
 
 
 def unit_array(a: jax.Array, fallback: tuple[float, ...]) -> jax.Array:
