@@ -3,6 +3,7 @@
 Symbols: H, W map cells; s stride in px; P persons, J joints. Pixel centres stand at integers, so
 that cell g of a map with stride s is centred at (s − 1)/2 + s·g px: 3.5 + 8g for OpenPose's maps
 [P, spec/openpose.md]. Points are (x, y), maps are [row y, column x], channels last.
+Everything is in the input's float type; half precision is taken to float32.
 """
 
 import math
@@ -17,7 +18,7 @@ from posejax.geometry import arguments
 Limbs = Sequence[tuple[int, int]]
 
 # Joints farther out than this many cells are not drawn: no map shows them, and the squares of
-# their coordinates would overflow. `OUTSIDE` is added where a cell is not of a limb's box, and
+# their coordinates would overflow. `OUTSIDE` stands where a cell is not in a limb's box, and
 # must outweigh any distance that such joints can give.
 FAR_CELLS = 1e5
 OUTSIDE = 1e6
@@ -78,9 +79,14 @@ def check_maps(function: str, name: str, maps: jax.Array) -> jax.Array:
   Raises:
     ValueError: the shape is not (H, W, C) with H, W ≥ 1, or the values are not real numbers.
   """
-  maps = arguments.as_float(function, name, maps, ('H', 'W', 'C'))
+  maps = _single(arguments.as_float(function, name, maps, ('H', 'W', 'C')))
   check_size(function, maps.shape[:2])
   return jnp.where(jnp.abs(maps) <= LARGEST, maps, 0)
+
+
+def _single(array: jax.Array) -> jax.Array:
+  """At least float32: `OUTSIDE` and the squares of distances do not fit half precision."""
+  return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
 def drawable(
@@ -102,7 +108,7 @@ def drawable(
     ValueError: a shape or type does not fit.
   """
   check_positive(function, stride=stride)
-  joints = arguments.as_float(function, 'joints', joints, ('P', 'J', 2))
+  joints = _single(arguments.as_float(function, 'joints', joints, ('P', 'J', 2)))
   visible = jnp.ones(joints.shape[:2], bool) if visible is None else jnp.asarray(visible)
   if visible.shape != joints.shape[:2]:
     raise ValueError(

@@ -94,6 +94,21 @@ def test_same_people_on_pure_noise(x64):
     assert_same_people(group(heatmaps, pafs, skeleton), wanted)
 
 
+def test_same_people_on_a_photograph(x64, posejax_data):
+  # A trained network's maps of five people, some of them seated, one before another.
+  path = posejax_data / 'teacher_dm14' / 'reference_224.npz'
+  if not path.is_file():
+    pytest.skip(f'no {path}')
+  with np.load(path) as arrays:
+    heatmaps, pafs = arrays['stage2_heat'][..., :18], arrays['stage2_paf']
+  heatmaps, pafs = heatmaps.astype(np.float64), pafs.astype(np.float64)
+  wanted = reference_grouping.group(
+    heatmaps, pafs, COCO18.limbs, redundant_limbs(COCO18), max_peaks=14, max_people=12
+  )
+  assert len(wanted) == 5
+  assert_same_people(group(heatmaps, pafs, COCO18), wanted)
+
+
 def assert_found(ours, joints, visible, tolerance):
   """Each drawn person is one found person, with each visible joint in its place and no other."""
   assert int(ours.valid.sum()) == len(joints)

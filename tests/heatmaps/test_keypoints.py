@@ -54,6 +54,15 @@ def test_by_hand():
   np.testing.assert_allclose(maps[2, 3, 0], 0.5204**2, atol=1e-4)
 
 
+@pytest.mark.parametrize('dtype', [jnp.float16, jnp.bfloat16, np.int32])
+def test_other_types_become_single(dtype):
+  joints = jnp.array([[[12, 8], [20, 16]]], dtype)
+  maps = render(joints, None, (4, 4))
+  assert maps.dtype == jnp.float32
+  np.testing.assert_array_equal(maps, render(joints.astype(jnp.float32), None, (4, 4)))
+  assert find_peaks(maps.astype(jnp.float16)).positions.dtype == jnp.float32
+
+
 def test_two_at_one_place_clip_at_one():
   joints = np.full((2, 1, 2), 11.5, np.float32)
   assert render(joints, None, (3, 3))[1, 1, 0] == 1

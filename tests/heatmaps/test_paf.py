@@ -71,6 +71,12 @@ def test_by_hand():
   np.testing.assert_array_equal(maps, wanted)
 
 
+def test_half_precision_becomes_single():
+  joints = jnp.array([[[2, 3], [6, 3]], [[jnp.inf, 3], [6, 3]]], jnp.float16)
+  maps = render(joints, None, ((0, 1), (1, 0)), (8, 9), stride=1.0)
+  assert maps.dtype == jnp.float32 and np.all(np.isfinite(maps)) and maps[3, 4, 0] == 1
+
+
 def test_overlap_is_averaged():
   # A limb to the right and one downwards cross at (4, 4).
   joints = np.array([[[1, 4], [7, 4]], [[4, 1], [4, 7]]], np.float32)
