@@ -11,6 +11,7 @@ Layout of a folder: `<step>/...` (Orbax), `manifests/<step>.json`, `damaged/<ste
 import hashlib
 import json
 import logging
+import math
 import os
 import pathlib
 from typing import Any
@@ -64,6 +65,8 @@ class Checkpoints:
 
   def _rank(self, metrics: dict[str, float]) -> float:
     value = metrics[self._selection.metric]
+    if math.isnan(value):  # nothing to measure, such as nobody found yet: worse than any value
+      return -math.inf
     return value if self._selection.larger else -value
 
   def save(self, step: int, tree: Tree, metrics: dict[str, float] | None = None) -> None:

@@ -5,6 +5,7 @@ each step stands in it once, as if the run had never been cut.
 """
 
 import json
+import math
 import pathlib
 import resource
 import sys
@@ -37,7 +38,8 @@ class ScalarWriter:
     self._file.write(json.dumps({'step': step, **scalars}) + '\n')
     self._file.flush()
     for name, value in scalars.items():
-      self._events.add_scalar(name, value, step)
+      if math.isfinite(value):  # nan is a metric without data, and no point of a curve
+        self._events.add_scalar(name, value, step)
 
   def close(self) -> None:
     self._file.close()

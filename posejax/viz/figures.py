@@ -18,7 +18,7 @@ def world_figure(
   joints: np.ndarray, valid: np.ndarray, skeleton: Skeleton, camera_centers: np.ndarray,
   size: tuple[int, int] = (360, 360), elevation: float = 22.0, azimuth: float = -60.0,
 ) -> Image.Image:
-  """People and cameras in the world, seen from above at an angle.
+  """People and numbered cameras in the world, seen from above at an angle; axes in m.
 
   Args:
     joints: (P, J, 3) mm, world.
@@ -46,14 +46,12 @@ def world_figure(
   for i, center in enumerate(centers):
     axes.plot(*center[:, None], marker='s', color='black', markersize=4)
     axes.plot(*np.stack([center, center * (1, 1, 0)]).T, color='0.7', linewidth=0.8)
-    axes.text(*center, f' camera {i + 1}', fontsize=8)
+    axes.text(*(center + (0, 0, 0.15)), f'{i + 1}', fontsize=9)
   points = np.concatenate([people.reshape(-1, 3), centers.reshape(-1, 3), np.zeros((1, 3))])
   reach = max(float(np.abs(points[:, :2]).max()), 1.0)
   axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(0, max(2.0, points[:, 2].max())))
-  axes.set_box_aspect((2 * reach, 2 * reach, max(2.0, points[:, 2].max())), zoom=1.15)
-  axes.set_xlabel('x, m', fontsize=8)
-  axes.set_ylabel('y, m', fontsize=8)
-  axes.tick_params(labelsize=7)
+  axes.set_box_aspect((2 * reach, 2 * reach, max(2.0, points[:, 2].max())), zoom=1.1)
+  axes.tick_params(labelsize=6, pad=-2)
   axes.view_init(elevation, azimuth)
   return _picture(figure)
 

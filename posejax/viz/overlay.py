@@ -69,9 +69,8 @@ def draw_people(
         draw.line(ends, fill=(0, 0, 0), width=width + 2)
         draw.line(ends, fill=side_color(skeleton, (a, b)), width=width)
     for x, y in person[shown]:
-      radius = width
-      draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(255, 255, 255),
-                   outline=(0, 0, 0))
+      radius = width / 2
+      draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(255, 255, 255))
   return picture
 
 
@@ -107,3 +106,28 @@ def overlay_heatmap(image: np.ndarray, heatmap: np.ndarray, color=(255, 60, 60))
   share = np.clip(np.kron(heatmap, np.ones((rows, columns))), 0, 1)[..., None]
   gray = image.mean(-1, keepdims=True) * 0.7
   return np.rint(gray * (1 - share) + np.array(color, float) * share).astype(np.uint8)
+
+
+def overlay_field(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+  """Lays a field of directions over an image: the hue is the direction, the strength the length.
+
+  Args:
+    image: (H, W, 3) uint8.
+    field: (h, w, 2) (x, y) vectors of length ≤ 1; H and W are multiples of h and w.
+
+  Returns:
+    (H, W, 3) uint8.
+  """
+  field = np.asarray(field, float)
+  length = np.clip(np.linalg.norm(field, axis=-1), 0, 1)
+  hue = (np.arctan2(field[..., 1], field[..., 0]) / (2 * np.pi)) % 1
+  hsv = np.stack([hue, np.full_like(hue, 0.85), np.ones_like(hue)], -1)
+  color = np.asarray(
+    Image.fromarray(np.rint(hsv * 255).astype(np.uint8), 'HSV').convert('RGB'), float
+  )
+  rows, columns = image.shape[0] // field.shape[0], image.shape[1] // field.shape[1]
+  share = 0.8 * np.kron(length, np.ones((rows, columns)))[..., None]
+  gray = np.asarray(image).mean(-1, keepdims=True) * 0.7
+  return np.rint(gray * (1 - share) + np.kron(color, np.ones((rows, columns, 1))) * share).astype(
+    np.uint8
+  )

@@ -20,7 +20,16 @@ from posejax.losses import adversarial, pose, terms
 from posejax.losses import limits as limit_losses
 from posejax.methods import optimizers
 from posejax.methods.base import (
-  Context, Loss, LossValues, Networks, Phase, Product, Selection, Source, Stage, StagePlan,
+  Context,
+  Loss,
+  LossValues,
+  Networks,
+  Phase,
+  Product,
+  Selection,
+  Source,
+  Stage,
+  StagePlan,
 )
 from posejax.methods.crossmodal import lift
 from posejax.models import aae as aae_lib
@@ -48,6 +57,11 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
   settings = config.prior
   networks = aae_config(config)
   lengths = np.asarray(kinematics.bone_lengths(SKELETON), np.float32)
+  inner_limits = limits.scaled(limits.PAPER, settings.limit_margin)
+  scales = {
+    'cycle_pose_m': settings.pose_weight, 'cycle_phi': settings.phi_weight,
+    'adversary': settings.adversary_weight, 'limit_excess_rad': settings.limit_weight,
+  }
 
   def init(key: jax.Array) -> tuple[Networks, Networks]:
     keys = jax.random.split(key, 3)
@@ -74,35 +88,35 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     return jax.vmap(one)(keys)
 
   def losses(context: Context, batch: dict[str, jax.Array]) -> LossValues:
-    phi_params, psi_params = context.params['Phi'], context.params['Psi']
-    size = jnp.asarray(batch['phi'].shape[0], jnp.float32)
-    embedded = encode(networks, phi_params, batch['local'])
-    rebuilt = lift.decode(networks, psi_params, embedded)
-    drawn = lift.decode(networks, psi_params, batch['phi'])
-    returned = encode(networks, phi_params, drawn.local)
-    cycle_pose = terms.mean(pose.masked_l1(rebuilt.canonical / 1000, batch['canonical'] / 1000))
-    cycle_phi = terms.mean(pose.masked_l1(returned, batch['phi']))
-    disc = aae_lib.Discriminator(networks)
+    count = batch['phi'].shape[0]
+    embedded = encode(networks, context.params['Phi'], batch['local'])
+    # One decoding of both: FK and its gradient are compiled once.
+    both = lift.decode(networks, context.params['Psi'], jnp.concatenate([embedded, batch['phi']]))
+    drawn = both.local[count:]
+    returned = encode(networks, context.params['Phi'], drawn)
+    values = {
+      'cycle_pose_m': terms.mean(
+        pose.masked_l1(both.canonical[:count] / 1000, batch['canonical'] / 1000)
+      ),
+      'cycle_phi': terms.mean(pose.masked_l1(returned, batch['phi'])),
+    }
+    judge = aae_lib.Discriminator(networks)
     weights = aae_lib.head_weights(networks)
-    fake = disc.apply({'params': context.params['Disc']}, drawn.canonical / 1000)
-    real = disc.apply({'params': context.params['Disc']}, batch['canonical'] / 1000)
-    adversary = terms.mean(adversarial.generator(fake, weights))
-    hinge = terms.mean(limit_losses.limit_hinge(
-      drawn.local, limits=limits.scaled(limits.PAPER, settings.limit_margin), skeleton=SKELETON
-    ))
-    cycle = settings.pose_weight * cycle_pose + settings.phi_weight * cycle_phi
-    decoder = cycle + settings.adversary_weight * adversary + settings.limit_weight * hinge
+    shown = jnp.concatenate([both.canonical[count:], batch['canonical']]) / 1000
+    logits = judge.apply({'params': context.params['Disc']}, shown)
+    fake, real = logits[:count], logits[count:]
+    values['adversary'] = terms.mean(adversarial.generator(fake, weights))
+    values['limit_excess_rad'] = terms.mean(
+      limit_losses.limit_hinge(drawn, limits=inner_limits, skeleton=SKELETON)
+    )
+    total = sum(scales[name] * value for name, value in values.items())
+    size = jnp.asarray(count, jnp.float32)
     return LossValues(
       terms={
-        'encoder': (cycle * size, size), 'decoder': (decoder * size, size),
+        'autoencoder': (total * size, size),
         'discriminator': tuple(adversarial.discriminator(real, fake, weights)),
       },
-      logged={
-        name: (value * size, size) for name, value in (
-          ('cycle_pose_m', cycle_pose), ('cycle_phi', cycle_phi), ('adversary', adversary),
-          ('limit_excess_rad', hinge),
-        )
-      },
+      logged={name: (value * size, size) for name, value in values.items()},
     )
 
   rate = optimizers.cosine_rate(
@@ -113,14 +127,14 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     init=init,
     sources={'poses': Source(settings.batch, losses, draw)},
     losses={
-      'encoder': Loss('poses', ('Phi',), adam, rate),
-      'decoder': Loss('poses', ('Psi',), adam, rate),
+      # φ_rand and what is made of it do not depend on Φ, so this is L_cyc alone to Φ.
+      'autoencoder': Loss('poses', ('Phi', 'Psi'), adam, rate),
       'discriminator': Loss(
         'poses', ('Disc',), optimizers.optimizer('adam', b1=0.5),
         lambda step: settings.discriminator_rate * rate(step) / settings.learning_rate,
       ),
     },
-    phases=(Phase('prior', settings.steps, ('poses',), ('encoder', 'decoder', 'discriminator')),),
+    phases=(Phase('prior', settings.steps, ('poses',), ('autoencoder', 'discriminator')),),
     validate=validator(networks, lengths),
     selection=Selection('reconstruction_mm', larger=False),
   )
@@ -163,3 +177,17 @@ def validator(networks: aae_lib.AAEConfig, lengths: np.ndarray):
     }
 
   return lambda params, batch_stats, frozen: measure(params)
+
+
+def mean_artificial_pose(count: int = 20_000) -> np.ndarray:
+  """The mean canonical pose (15, 3) mm of the artificial prior: what the baselines stand on."""
+  lengths = np.asarray(kinematics.bone_lengths(SKELETON), np.float32)
+
+  @jax.jit
+  def mean(key: jax.Array) -> jax.Array:
+    local = sample_local_poses(key, count, skeleton=SKELETON)
+    return jax.vmap(
+      lambda rows: kinematics.forward_kinematics(rows, jnp.asarray(lengths), SKELETON)
+    )(local).mean(0)
+
+  return np.asarray(mean(jax.random.key(0)))

@@ -1,0 +1,77 @@
+"""What the teacher sees in the unlabelled pictures: its grouped 2D poses, once and for all.
+
+k̂_q: NMS and bipartite grouping on F∘E(I) [P]. A person's root is the teacher's pelvis, or the
+middle of the hips where it missed that; one without either has no root, is left out and counted
+[R].
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from posejax.data import batches
+from posejax.heatmaps import People2D
+from posejax.methods.base import Product, StagePlan
+from posejax.methods.crossmodal import teacher as teacher_lib
+
+SKELETON = teacher_lib.SKELETON
+NAME = 'observed'
+_BATCH = 32
+
+
+def plan() -> StagePlan:
+  """The stage, as `METHOD` lists it."""
+  return StagePlan(NAME, fields=('world.max_people',), reads=('images_b', 'teacher'), make=make)
+
+
+def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
+  """The teacher's people of every picture of `images_b`."""
+  teacher = teacher_lib.frozen(config, products)
+  return Product(arrays=observe(
+    teacher, products['images_b'].arrays['images'], config.world.max_people
+  ))
+
+
+def observe(
+  teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int
+) -> dict[str, np.ndarray]:
+  """Grouped 2D poses and roots.
+
+  Args:
+    teacher: the frozen network.
+    images: (N, S, S, 3) uint8.
+    max_people: P.
+
+  Returns:
+    joints (N, P, 15, 2) px, scores (N, P, 15), seen (N, P, 15) bool, roots (N, P, 2) px, score
+    (N, P), rooted (N, P) bool: persons with a root; dropped (N,) persons without.
+  """
+  return batches.in_batches(
+    lambda part: _observe(teacher.config, max_people, teacher.params, part), images, _BATCH
+  )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _observe(config, max_people: int, params, images: jax.Array) -> dict[str, jax.Array]:
+  teacher = teacher_lib.Teacher(config, params)
+  people = teacher.people(*teacher.decode(*teacher.encode(images)), max_people)
+  roots, rooted = roots_of(people)
+  return {
+    'joints': people.joints, 'scores': people.scores, 'seen': people.visible & rooted[..., None],
+    'score': people.score, 'roots': roots, 'rooted': rooted,
+    'dropped': (people.valid & ~rooted).sum(-1),
+  }
+
+
+def roots_of(people: People2D) -> tuple[jax.Array, jax.Array]:
+  """(..., P, 2) px pelvis or mid-hip, and which persons have one; others read the origin."""
+  at = {name: SKELETON.index(name) for name in ('pelvis', 'r_hip', 'l_hip')}
+  pelvis = people.visible[..., at['pelvis']]
+  hips = people.visible[..., at['r_hip']] & people.visible[..., at['l_hip']]
+  middle = (people.joints[..., at['r_hip'], :] + people.joints[..., at['l_hip'], :]) / 2
+  roots = jnp.where(pelvis[..., None], people.joints[..., at['pelvis'], :], middle)
+  rooted = people.valid & (pelvis | hips)
+  return jnp.where(rooted[..., None], roots, 0.0), rooted

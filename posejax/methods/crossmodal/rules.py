@@ -1,0 +1,55 @@
+"""What every field of a cross-modal config may hold; the trainer refuses all else."""
+
+from posejax.methods.base import Choice, Interval, Items, Rule
+
+_COUNT = Interval(1, 10_000_000, whole=True)
+_STEPS = Interval(0, 100_000_000, whole=True)
+_WIDTH = Interval(1, 4096, whole=True)
+_KERNEL = Interval(1, 31, whole=True)
+_RATE = Interval(1e-8, 1.0)
+_SHARE = Interval(0.0, 1.0)
+_SWITCH = Choice((True, False))
+_LAYER = Items(Interval(1, 4096, whole=True), 2)
+
+RULES: dict[str, Rule] = {
+  'seed': Interval(0, 2**28, whole=True), 'log_every': _COUNT, 'save_every': _COUNT,
+
+  'world.image_size': Interval(64, 512, whole=True),
+  'world.max_people': Interval(1, 32, whole=True),
+  'world.nearest_mm': Interval(500, 50_000), 'world.farthest_mm': Interval(500, 50_000),
+  'world.elevation_deg': Items(Interval(-30, 80), 2), 'world.gap': Interval(0, 2),
+  'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
+  'world.test': _COUNT,
+
+  'teacher.front': Items(Items(_WIDTH), 4), 'teacher.cpm': Items(_WIDTH),
+  'teacher.stage1': Items(_WIDTH), 'teacher.branch': _WIDTH, 'teacher.stage': Items(_WIDTH),
+  'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
+  'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
+  'teacher.learning_rate': _RATE, 'teacher.turn_deg': Interval(0, 180),
+  'teacher.zoom': Items(Interval(0.2, 5), 2), 'teacher.shift': _SHARE,
+  'teacher.brightness': _SHARE, 'teacher.contrast': _SHARE, 'teacher.tint': _SHARE,
+
+  'prior.part': _WIDTH, 'prior.chain': _WIDTH, 'prior.half': _WIDTH, 'prior.body': _WIDTH,
+  'prior.batch': _COUNT, 'prior.steps': _COUNT, 'prior.warmup': _STEPS,
+  'prior.learning_rate': _RATE, 'prior.discriminator_rate': _RATE, 'prior.clip': Interval(0, 1e6),
+  'prior.pose_weight': Interval(0, 1e6), 'prior.phi_weight': Interval(0, 1e6),
+  'prior.adversary_weight': Interval(0, 1e6), 'prior.limit_weight': Interval(0, 1e6),
+  'prior.limit_margin': Interval(0.1, 1.0),
+
+  'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
+
+  'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
+  'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
+  'align.h.up': Items(Items(_LAYER), 0),
+  'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
+  'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.clip': Interval(0, 1e6),
+  'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
+  'align.learning_rate.recon': _RATE, 'align.learning_rate.adapt': _RATE,
+  'align.learning_rate.ss': _RATE,
+  'align.recon': _SWITCH, 'align.adapt': _SWITCH, 'align.ss': _SWITCH,
+  'align.label_2d': _SWITCH, 'align.label_3d': _SWITCH, 'align.label_share': _SHARE,
+  'align.projection': Choice(('weak', 'full')), 'align.read': Choice(('nearest', 'bilinear')),
+  'align.root_threshold': Interval(0.01, 0.99),
+  'align.turn_deg': Interval(0, 180), 'align.zoom': Items(Interval(0.2, 5), 2),
+  'align.shift': _SHARE,
+}

@@ -1,0 +1,139 @@
+"""The embedded world of the main job: which scenes each set of data is drawn from.
+
+  D_syn      artificial poses floating in the fixed camera's frustum; no pictures, made in the step
+  images_a   pictures of appearance domain A with 2D labels: what the teacher learns from
+  images_b   unlabelled pictures of domain B: what the student learns from
+  validation, test   pictures of domain B with 3D ground truth; the test's motions are of families
+             that no other set draws
+
+Sets differ in seed, so no scene is in two. Every set is a function of the config and its seed.
+"""
+
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from posejax.geometry import camera as camera_lib
+from posejax.geometry import limits
+from posejax.methods.base import Product, StagePlan
+from posejax.methods.crossmodal import lift
+from posejax.synth import domains
+from posejax.synth.motion_families import TEST_FAMILIES, TRAIN_FAMILIES, Family
+from posejax.synth.scene_config import SceneConfig
+from posejax.synth.scene_views import SceneViews, device_samples
+
+_SCENES_PER_CALL = 64
+_FIELDS = tuple(f'world.{name}' for name in (
+  'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg', 'gap',
+))
+
+
+class _Set(NamedTuple):
+  """A rendered set: seed stream, appearance domain, motions."""
+
+  stream: int
+  look: str
+  families: tuple[Family, ...]
+
+
+_SETS = {
+  'images_a': _Set(1, 'A', TRAIN_FAMILIES),
+  'images_b': _Set(2, 'B', TRAIN_FAMILIES),
+  'validation': _Set(3, 'B', TRAIN_FAMILIES),
+  'test': _Set(4, 'B', TEST_FAMILIES),
+}
+
+
+def intrinsics(config: ml_collections.ConfigDict) -> camera_lib.Intrinsics:
+  """The camera that the network assumes: fixed, from the image's size [P]."""
+  return camera_lib.fixed_intrinsics(config.world.image_size)
+
+
+def depths(config: ml_collections.ConfigDict) -> lift.DepthRange:
+  """The depths that H can say: the world's, with a margin."""
+  return lift.DepthRange(0.8 * config.world.nearest_mm, 1.25 * config.world.farthest_mm)
+
+
+def syn_scenes(config: ml_collections.ConfigDict) -> SceneConfig:
+  """D_syn: up to P persons of artificial poses at random in the frustum, randomly turned [P]."""
+  world = config.world
+  return SceneConfig(
+    max_people=world.max_people, min_people=1, pose_source='artificial',
+    limits=limits.scaled(limits.PAPER, config.scenes.limit_factor), placement='frustum',
+    side_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),
+    forward_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),
+    depth_mm=(world.nearest_mm, world.farthest_mm), width=world.image_size,
+    height=world.image_size, min_joint_share=0.8,
+  )
+
+
+def image_scenes(
+  config: ml_collections.ConfigDict, families: tuple[Family, ...]
+) -> SceneConfig:
+  """Scenes of the pictures: people in motion on the floor of a room, seen by the fixed camera."""
+  world = config.world
+  middle = (world.nearest_mm + world.farthest_mm) / 2
+  return SceneConfig(
+    max_people=world.max_people, min_people=1, pose_source='motion', families=families,
+    placement='room', room_mm=(world.farthest_mm - world.nearest_mm,) * 2,
+    depth_mm=(world.nearest_mm, world.farthest_mm), candidates=16, min_joint_share=0.8,
+    width=world.image_size, height=world.image_size, elevation_deg=tuple(world.elevation_deg),
+    distance_mm=(0.9 * middle, 1.1 * middle),
+  )
+
+
+def domain(config: ml_collections.ConfigDict, name: str) -> domains.Domain:
+  """Appearance domain 'A', or 'B' at the config's gap from it."""
+  if name == 'A':
+    return domains.DOMAIN_A
+  return domains.between(domains.DOMAIN_A, domains.DOMAIN_B, config.world.gap)
+
+
+def render_set(
+  config: ml_collections.ConfigDict, chosen: _Set, count: int
+) -> dict[str, np.ndarray]:
+  """Renders a set of single pictures with their ground truth.
+
+  Args:
+    config: of the method.
+    chosen: which set.
+    count: pictures.
+
+  Returns:
+    images (N, S, S, 3) uint8; truth_camera (N, P, 15, 3) mm; truth_joints (N, P, 15, 2) px;
+    truth_valid (N, P) bool; truth_in_frame (N, P, 15) bool; truth_visible (N, P), the share of a
+    person that nothing hides.
+  """
+  scenes, appearance = image_scenes(config, chosen.families), domain(config, chosen.look)
+  # Eight streams a seed of the run: they never meet.
+  seed = 8 * config.seed + chosen.stream
+  parts = []
+  for first in range(0, count, _SCENES_PER_CALL):
+    indices = np.arange(first, min(first + _SCENES_PER_CALL, count))
+    views = device_samples(seed, indices, scenes, appearance)
+    parts.append(jax.tree.map(np.asarray, _arrays(views)))
+  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _arrays(views: SceneViews) -> dict[str, jax.Array]:
+  joints = lift.SKELETON.num_joints  # J17 begins with J15
+  return {
+    'images': views.image[:, 0],
+    'truth_camera': views.joints_camera[:, 0, :, :joints],
+    'truth_joints': views.joints_image[:, 0, :, :joints],
+    'truth_valid': views.valid,
+    'truth_in_frame': views.in_frame[:, 0, :, :joints],
+    'truth_visible': views.visible_share[:, 0],
+  }
+
+
+def plan(name: str) -> StagePlan:
+  """The stage that renders a set and keeps it as arrays."""
+
+  def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
+    del products
+    return Product(arrays=render_set(config, _SETS[name], config.world[name]))
+
+  return StagePlan(name, fields=_FIELDS + (f'world.{name}',), make=make)

@@ -1,0 +1,61 @@
+"""Trains a method: `python -m posejax.train --config=configs/unsup.py --workdir=runs/unsup`.
+
+Stages that are finished are read, a stage that was cut off goes on where it was. The metrics of the
+test split are written to `<workdir>/metrics.json` when all stages are done.
+"""
+
+import json
+import logging
+import pathlib
+import sys
+
+import jax
+from absl import app, flags
+from ml_collections import config_flags
+
+from posejax.methods.crossmodal import METHOD
+from posejax.training import config as config_lib
+from posejax.training import stages, trainer
+from posejax.training.checkpoints import CheckpointError, write_atomically
+
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run; the same one goes on')
+_CACHE = flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+
+_FOR_USERS = (
+  config_lib.ConfigError, stages.WorkdirError, CheckpointError, trainer.NonFiniteError,
+)
+
+
+def run(config, workdir: pathlib.Path, cache: pathlib.Path | None) -> int:
+  """Trains and evaluates; the exit code."""
+  try:
+    config_lib.validate(config, METHOD.rules)
+    products = stages.run(METHOD, config, workdir, cache)
+  except trainer.Stopped as stop:
+    print(f'posejax.train: {stop}', file=sys.stderr)
+    return 130
+  except _FOR_USERS as error:
+    print(f'posejax.train: {error}', file=sys.stderr)
+    return 2
+  metrics = METHOD.evaluate(config, products)
+  write_atomically(workdir / 'metrics.json', json.dumps(metrics, indent=1) + '\n')
+  for name, value in metrics.items():
+    print(f'{name:48s} {value:8.1f}')
+  return 0
+
+
+def main(arguments: list[str]) -> None:
+  if len(arguments) > 1:
+    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  # Orbax and jax report each save and compilation: the progress bars say what users need.
+  logging.getLogger('absl').setLevel(logging.ERROR)
+  workdir = pathlib.Path(_WORKDIR.value)
+  jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
+  cache = pathlib.Path(_CACHE.value) if _CACHE.value else None
+  sys.exit(run(_CONFIG.value, workdir, cache))
+
+
+if __name__ == '__main__':
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)
