@@ -26,6 +26,8 @@ KNOTS = 16
 WANDER_FREQUENCIES = np.array([0.0, 0.23, 0.41, 1.0, 2.0])
 WANDER_WEIGHTS = np.array([0.7, 0.5, 0.4, 0.5, 0.25])
 
+CALM_HZ = 1.5  # faster random movement than this fades
+
 # Standard deviations at spread 1, degrees.
 SIGMA = {
   'pitch': 14, 'lean': 9, 'yaw': 10, 'hip_tilt': 5, 'twist': 24, 'shrug': 8, 'nod': 16,
@@ -220,8 +222,11 @@ def control_points(style: Style, knots: jax.Array) -> jax.Array:
   mean = _split(lower.mean(axis=0), upper.mean(axis=0))
   at = knots % KNOTS
   base = _split(lower[at[0]], upper[at[1]])
-  angle = 2 * np.pi / KNOTS * knots[..., None] * jnp.asarray(WANDER_FREQUENCIES, dtype)
-  wander = jnp.cos(angle) @ style.wander[0] + jnp.sin(angle) @ style.wander[1]
+  multiples = jnp.asarray(WANDER_FREQUENCIES, dtype)
+  angle = 2 * np.pi / KNOTS * knots[..., None] * multiples
+  # A quick cycle's multiples would shake the limbs.
+  calm = 1 / (1 + (multiples * style.frequency[:, None, None] / CALM_HZ) ** 2)
+  wander = (calm * jnp.cos(angle)) @ style.wander[0] + (calm * jnp.sin(angle)) @ style.wander[1]
   sigma = jnp.asarray(table().sigma, dtype)[style.rows]
   spread = _split(sigma[0] * wander[0], sigma[1] * wander[1])
   points = mean + style.amplitude * (base - mean) + spread
