@@ -1,0 +1,217 @@
+"""Pictures of synthetic people: rays, exact depth order, masks, and a sensor's image.
+
+For every pixel the nearest surface is found in closed form (`casting`): people's bodies
+(`bodies`), plants, posts, boxes and the room around them (`surroundings`). The same casts, one
+person at a time, give each person's mask without the others, hence the visible fraction. Only the
+nearest surface is coloured (`shading`), then the sensor adds tint, blur and noise (`sensor`).
+
+Labels (mask, depth) are exact at pixel centres, whatever the supersampling of the image. All
+randomness is in `SceneAppearance`; the sensor's noise also depends on camera and joints, so that
+frames of a clip and views of a scene have noise of their own.
+
+Symbols: P persons, J = 17 joints (J17), H, W pixels. World frame z up, camera frame x right, y
+down, z forward, mm; pixel centres at integers.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from posejax.geometry import skeleton as skeleton_lib
+from posejax.geometry.arguments import as_float
+from posejax.geometry.camera import Camera
+from posejax.synth import bodies as bodies_lib
+from posejax.synth import casting, sensor, shading, surroundings
+from posejax.synth import solids as solids_lib
+from posejax.synth.appearance import SceneAppearance
+from posejax.synth.planes import hold
+from posejax.synth.shading import Hit, Stage
+from posejax.synth.surroundings import NUM_OBJECTS
+
+_JOINTS = skeleton_lib.J17.num_joints
+
+
+class Rendering(NamedTuple):
+  """One picture and its labels.
+
+  Attributes:
+    image: (H, W, 3) uint8.
+    person_mask: (H, W) int32, 0 for none, p + 1 for person p.
+    depth: (H, W) mm along the camera's axis, of the nearest surface.
+    visible: (P,) share of the pixels that the person would cover alone which it does cover; 0 for
+      one who is out of the picture or not valid.
+  """
+
+  image: jax.Array
+  person_mask: jax.Array
+  depth: jax.Array
+  visible: jax.Array
+
+
+def render_scene(
+  joints_world: jax.Array,
+  valid: jax.Array,
+  camera: Camera,
+  appearance: SceneAppearance,
+  size: tuple[int, int],
+  supersample: int = 1,
+  strips: int = 2,
+) -> Rendering:
+  """Renders clothed people in their surroundings. Jit and vmap it; `size` and later are static.
+
+  Args:
+    joints_world: (P, 17, 3) mm, world frame, J17. P may be 0.
+    valid: (P,) bool: which persons exist. One with a joint that is not finite does not.
+    camera: one camera.
+    appearance: how it looks, for P persons.
+    size: (H, W) px.
+    supersample: rays per pixel along each side, for the image alone.
+    strips: parts of the image that XLA may work on at the same time on a CPU.
+
+  Returns:
+    Rendering.
+
+  Raises:
+    ValueError: wrong shapes, or sizes that are not positive.
+  """
+  joints = as_float('render_scene', 'joints_world', joints_world, ('P', _JOINTS, 3))
+  _check(joints, valid, camera, appearance, size, supersample, strips)
+  camera = jax.tree.map(lambda x: jnp.asarray(x, joints.dtype), camera)
+  valid = jnp.asarray(valid).astype(bool) & jnp.all(jnp.isfinite(joints), axis=(1, 2))
+  joints = jnp.where(valid[:, None, None], joints, 0)
+  stage = _build(joints, valid, camera, appearance)
+  cast = _caster(stage, camera, strips)
+  hit, mask, visible = cast(*_rays(camera, size, 1))
+  seen = hit if supersample == 1 else cast(*_rays(camera, size, supersample))[0]
+  pixel = 1 / (jnp.mean(camera.intrinsics.focal) * supersample)
+  light = shading.shade(stage, seen, appearance, pixel, strips)
+  height, width = size
+  if supersample > 1:
+    cells = (height, supersample, width, supersample)
+    light = [plane.reshape(cells).mean(axis=(1, 3)) for plane in light]
+  mark = sensor.fingerprint(joints, camera.rotation, camera.translation)
+  return Rendering(sensor.expose(light, appearance.sensor, mark), mask, hit.depth, visible)
+
+
+def _check(joints, valid, camera, appearance, size, supersample, strips):
+  people = joints.shape[0]
+  if jnp.shape(valid) != (people,):
+    raise ValueError(
+      f'render_scene: valid must have shape ({people},), got {jnp.shape(valid)}; vmap over batches'
+    )
+  if jnp.shape(camera.rotation) != (3, 3):
+    raise ValueError(
+      f'render_scene: camera.rotation must have shape (3, 3), got {jnp.shape(camera.rotation)}; '
+      'vmap over cameras'
+    )
+  girth = jnp.shape(appearance.people.shape.girth)
+  if girth != (people,):
+    raise ValueError(
+      f'render_scene: appearance must be drawn for ({people},) persons, got {girth}'
+    )
+  if len(size) != 2 or min(size) < 1 or supersample < 1 or strips < 1:
+    raise ValueError(
+      'render_scene: size (H, W), supersample and strips must be positive, got '
+      f'{size}, {supersample}, {strips}'
+    )
+
+
+def _build(
+  joints: jax.Array, valid: jax.Array, camera: Camera, appearance: SceneAppearance
+) -> Stage:
+  bodies = jax.vmap(bodies_lib.build_body)(joints, appearance.people.shape)
+  off = lambda solids: solids._replace(enabled=solids.enabled & valid[:, None])  # noqa: E731
+  bodies = bodies._replace(whole=off(bodies.whole), cut=off(bodies.cut))
+  eye = -solids_lib.columns_times(camera.rotation, camera.translation)
+  room, objects = jax.tree.map(
+    lambda x: x.astype(joints.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x,
+    (appearance.room, appearance.objects),
+  )
+  around = surroundings.build_surroundings(room, objects, joints, valid, eye)
+  return Stage(bodies, around, joints, valid, eye)
+
+
+def _rays(camera: Camera, size: tuple[int, int], supersample: int):
+  """(H s, W s) ray coordinates x, y at depth 1."""
+  focal, center = camera.intrinsics
+  spots = [(np.arange(n * supersample) + 0.5) / supersample - 0.5 for n in size]
+  y, x = (
+    (jnp.asarray(spot, focal.dtype) - center[axis]) / focal[axis]
+    for axis, spot in zip((1, 0), spots, strict=True)
+  )
+  shape = (y.shape[0], x.shape[0])
+  return jnp.broadcast_to(x[None], shape), jnp.broadcast_to(y[:, None], shape)
+
+
+def _caster(stage: Stage, camera: Camera, strips: int):
+  """Function of rays that gives hits, person mask and visible fractions."""
+  people = stage.valid.shape[0]
+  to_camera = lambda solids: casting.view_coefficients(  # noqa: E731
+    solids_lib.transform(solids, camera.rotation, camera.translation)
+  )
+  body, around = stage.bodies, stage.around
+  own = jax.vmap(to_camera)(body.whole), jax.vmap(to_camera)(body.cut)
+  things = to_camera(around.whole), to_camera(around.cut)
+
+  def cast(x: jax.Array, y: jax.Array) -> tuple[Hit, jax.Array, jax.Array]:
+    best, index = casting.in_strips(partial(casting.cast, *things), (x, y), strips)
+    surface = jnp.where(index >= 0, people * bodies_lib.NUM_SOLIDS + index, -1)
+    mask = jnp.zeros(x.shape, jnp.int32)
+    covered = []
+    if people:
+      alone, solid = jax.vmap(
+        lambda whole, cut: casting.in_strips(partial(casting.cast, whole, cut), (x, y), strips)
+      )(*own)
+      for person in range(people):
+        nearer = alone[person] > best
+        best = jnp.where(nearer, alone[person], best)
+        surface = jnp.where(nearer, person * bodies_lib.NUM_SOLIDS + solid[person], surface)
+        mask = jnp.where(nearer, person + 1, mask)
+        covered.append(jnp.sum(alone[person] > 0))
+    ray = [
+      camera.rotation[0, i] * x + camera.rotation[1, i] * y + camera.rotation[2, i]
+      for i in range(3)
+    ]
+    best, surface, mask = hold((best, surface, mask))
+    hit, front = hold(_boxes_and_room(stage, ray, best, surface))
+    mask = hold(jnp.where(front, 0, mask))
+    seen = [jnp.sum(mask == person + 1) for person in range(people)]
+    dtype = x.dtype
+    visible = [s.astype(dtype) / jnp.maximum(c, 1) for s, c in zip(seen, covered, strict=True)]
+    return hit, mask, jnp.stack(visible) if people else jnp.zeros(0, dtype)
+
+  return cast
+
+
+def _boxes_and_room(
+  stage: Stage, ray: list[jax.Array], best: jax.Array, surface: jax.Array
+) -> tuple[Hit, jax.Array]:
+  """Hits with everything, and where a box or the room hides the solids that were hit."""
+  first = shading.count_solids(stage.valid.shape[0])
+  around = stage.around
+  axis = jnp.zeros(best.shape, jnp.int32)
+  front = best <= 0
+  eye = [stage.eye[i] for i in range(3)]
+  for index in range(NUM_OBJECTS):
+    enter, leave, face = shading.box_span(around.boxes, index, eye, ray)
+    w = 1 / jnp.maximum(enter, 1e-3)
+    nearer = (leave >= enter) & (enter > casting.NEAR_MM) & (w > best)
+    best = jnp.where(nearer, w, best)
+    surface = jnp.where(nearer, first + index, surface)
+    axis = jnp.where(nearer, face, axis)
+    front |= nearer
+  # The camera stands inside of the room: each ray leaves it once.
+  leaving = [
+    jnp.maximum(ray[i] / (around.high[i] - eye[i]), ray[i] / (around.low[i] - eye[i]))
+    for i in range(3)
+  ]
+  walls = jnp.maximum(jnp.maximum(leaving[0], leaving[1]), leaving[2])
+  face = jnp.where(walls == leaving[0], 0, jnp.where(walls == leaving[1], 1, 2))
+  nearer = walls > best
+  best = jnp.where(nearer, walls, best)
+  surface = jnp.where(nearer, first + NUM_OBJECTS, surface)
+  axis = jnp.where(nearer, face.astype(jnp.int32), axis)
+  return Hit(surface, axis, 1 / best, ray), front | nearer
