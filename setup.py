@@ -33,7 +33,9 @@ REQUIRED = [
 ]
 
 EXTRAS = {
-  'test': ['hypothesis>=6.130,<7', 'jaxtyping>=0.3,<0.4', 'pytest>=8,<10', 'ruff>=0.12,<0.18'],
+  'test': [
+    'hypothesis>=6.130,<7', 'pytest>=8,<10', 'pytest-xdist>=3.6,<4', 'ruff>=0.15,<0.18',
+  ],
   'bench': ['torch==2.13.0'],  # side-by-side rates alone; rows skip without it
   'viewer': ['plotly>=6,<8', 'rerun-sdk>=0.30,<0.42'],
   'video': ['av>=15,<19'],

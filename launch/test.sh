@@ -5,4 +5,5 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh test
 "$PYTHON" -m ruff check .
-exec "$PYTHON" -m pytest "$@"
+# Two processes: compiling takes most of the time, and each test file compiles for itself.
+exec "$PYTHON" -m pytest -n 2 --dist loadfile "$@"

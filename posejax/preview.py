@@ -74,7 +74,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def scene_config(people: int, cameras: int, size: int) -> SceneConfig:
-  """People in motion on a floor of 2.8 m by 2.8 m, cameras around them a little above eye height."""
+  """People in motion on a floor 2.8 m wide, cameras around them a little above eye height."""
   return SceneConfig(
     max_people=people, min_people=people, pose_source='motion', placement='room',
     room_mm=(2800.0, 2800.0), candidates=24, min_pelvis_distance_mm=700.0,
@@ -168,8 +168,8 @@ def truth_sheet(preview: Preview) -> Image.Image:
     rows, title='What is known of it exactly',
     row_labels=[f'camera {c + 1}' for c in range(len(rows))],
     column_labels=[
-      'who is where (masks)', 'joints: right side orange', 'joint heat-maps', 'limb fields, hue = direction',
-      'the world, cameras numbered',
+      'who is where (masks)', 'joints: right side orange', 'joint heat-maps',
+      'limb fields: hue = direction', 'the world, cameras numbered',
     ],
   )
 
