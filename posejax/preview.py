@@ -32,6 +32,7 @@ RECORD = 'preview.json'
 FPS = 10.0
 STRIDE = 8
 SUPERSAMPLE = 2
+SMALL_WIDTH = 1000
 
 
 class Preview(NamedTuple):
@@ -60,6 +61,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
   parser.add_argument('--frames', type=int, default=20, help='2 to 200, at 10 per second')
   parser.add_argument('--size', type=int, default=256, help='side of an image, 64 to 512 px')
   parser.add_argument('--domain', choices=('A', 'B'), default='A', help='appearance (default A)')
+  parser.add_argument('--small', action='store_true',
+                      help='also write the sheets as small JPEGs, as in the README')
   options = parser.parse_args(arguments)
   for name, low, high in (
     ('seed', 0, 2**31 - 1), ('people', 1, 8), ('cameras', 1, 6), ('frames', 2, 200),
@@ -209,9 +212,14 @@ def write(preview: Preview, options: argparse.Namespace) -> dict[str, str]:
     'sequence.gif': 'the whole sequence, cameras side by side',
     'truth.npz': 'joints_world (T, P, 17, 3) mm, joints_image (T, C, P, 17, 2) px, cameras',
   }
-  views_sheet(preview).save(folder / 'views.png')
-  truth_sheet(preview).save(folder / 'truth.png')
-  domains_sheet(options).save(folder / 'domains.png')
+  for name, picture in (
+    ('views', views_sheet(preview)), ('truth', truth_sheet(preview)),
+    ('domains', domains_sheet(options)),
+  ):
+    picture.save(folder / f'{name}.png')
+    if options.small:
+      small = picture.resize((SMALL_WIDTH, picture.height * SMALL_WIDTH // picture.width))
+      small.save(folder / f'{name}.jpg', quality=82, optimize=True)
   frames = [Image.fromarray(np.concatenate(list(views), 1)) for views in preview.images]
   frames[0].save(
     folder / 'sequence.gif', save_all=True, append_images=frames[1:], loop=0,

@@ -6,6 +6,7 @@ test split are written to `<workdir>/metrics.json` when all stages are done.
 
 import json
 import logging
+import math
 import pathlib
 import sys
 
@@ -39,7 +40,9 @@ def run(config, workdir: pathlib.Path, cache: pathlib.Path | None) -> int:
     print(f'posejax.train: {error}', file=sys.stderr)
     return 2
   metrics = METHOD.evaluate(config, products)
-  write_atomically(workdir / 'metrics.json', json.dumps(metrics, indent=1) + '\n')
+  # JSON has no nan: what could not be measured is null.
+  content = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+  write_atomically(workdir / 'metrics.json', json.dumps(content, indent=1) + '\n')
   for name, value in metrics.items():
     print(f'{name:48s} {value:8.1f}')
   return 0
