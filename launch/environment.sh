@@ -1,5 +1,5 @@
 # Sourced by the launch scripts: makes .venv and installs the package in it, once.
-#   source launch/environment.sh [extras, such as test]
+#   source launch/environment.sh; posejax_environment [extras, such as test]
 # Sets PYTHON. Safe to run again: an installation of the same setup.py is left alone, a broken or
 # half-made one is repaired. POSEJAX_PYTHON chooses the interpreter that makes the environment.
 
@@ -14,9 +14,15 @@ posejax_environment() {
     return 1
   fi
   PYTHON=$PWD/.venv/bin/python
+  # Not made by these scripts: somebody's own environment is used as it is, never deleted.
+  if [ -e .venv ] && [ ! -e .venv/posejax-made ] && ! "$PYTHON" -c 'import pip' >/dev/null 2>&1; then
+    echo "posejax: .venv is there but has no working Python with pip: move it away and run again" >&2
+    return 1
+  fi
   # A copied or moved environment has an interpreter that does not start.
   if ! "$PYTHON" -c 'import pip' >/dev/null 2>&1; then
     rm -rf .venv
+    mkdir .venv && touch .venv/posejax-made
     if ! "$base" -m venv .venv; then
       echo "posejax: cannot make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2
       return 1
@@ -33,5 +39,3 @@ posejax_environment() {
     echo "$want" > "$stamp"
   fi
 }
-
-posejax_environment "$@" || exit 1

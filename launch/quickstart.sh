@@ -5,4 +5,5 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh
+posejax_environment
 exec "$PYTHON" -m posejax.preview "$@"

@@ -236,6 +236,7 @@ def write(preview: Preview, options: argparse.Namespace) -> dict[str, str]:
     'options': {key: str(value) for key, value in vars(options).items()},
     'joints': skeleton_lib.J17.joints, 'parents': skeleton_lib.J17.parents,
     'units': 'mm, px', 'fps': FPS, 'files': files,
+    'people_placed': int(scene.valid.sum()),
   }, indent=1) + '\n')
   return files
 
@@ -260,7 +261,11 @@ def main(arguments: list[str] | None = None) -> int:
     print(f'posejax.preview: {problem}', file=sys.stderr)
     return 2
   print(f'sampling and rendering {options.frames} frames from {options.cameras} cameras ...')
-  files = write(make(options), options)
+  preview = make(options)
+  files = write(preview, options)
+  placed = int(preview.scene.valid.sum())
+  if placed < options.people:
+    print(f'{placed} of {options.people} people found a place in view of every camera')
   for name, what in files.items():
     print(f'  {options.output / name}: {what}')
   return 0

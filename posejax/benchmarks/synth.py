@@ -107,14 +107,15 @@ def _ray_row(side: int, seconds: float) -> harness.Row:
   bodies = jax.jit(jax.vmap(bodies_lib.build_body))(scene.joints_world, look.people.shape)
 
   @jax.jit
-  def seen(body):
-    def flat(solids):
-      merged = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), solids)
+  def seen(solids):
+    def flat(part):
+      merged = jax.tree.map(lambda x: x[:, part].reshape(-1, *x.shape[2:]), solids)
       return solids_lib.transform(merged, camera.rotation, camera.translation)
 
-    return flat(body.whole), flat(body.cut)
+    split = bodies_lib.NUM_WHOLE
+    return flat(slice(None, split)), flat(slice(split, None))
 
-  whole, cut = seen(bodies)
+  whole, cut = seen(bodies.solids)
   lattice = (np.arange(side, dtype=np.float32) - (side - 1) / 2) / side
   y, x = np.meshgrid(lattice, lattice, indexing='ij')
   rays = np.stack([x.ravel(), y.ravel(), np.ones(side * side, np.float32)], -1)

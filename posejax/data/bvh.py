@@ -30,7 +30,8 @@ MIN_FRAME_TIME, MAX_FRAME_TIME = 1e-5, 100.0
 
 _CHANNELS = {f'{axis}{kind}': f'{axis.upper()}{kind}' for axis in 'xyz'
              for kind in ('position', 'rotation')}
-_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?', re.ASCII)
+# No digits can go to either of two repeats: a long bad token would take quadratic time.
+_NUMBER = re.compile(r'[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?', re.ASCII)
 _MOTION = re.compile(r'^[ \t]*MOTION[ \t]*$', re.MULTILINE)
 _FRAMES = re.compile(r'\s*Frames\s*:\s*(\d{1,9})\s*', re.ASCII | re.IGNORECASE)
 _FRAME_TIME = re.compile(r'\s*Frame\s+Time\s*:\s*(\S{1,40})\s*', re.ASCII | re.IGNORECASE)

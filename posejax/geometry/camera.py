@@ -17,6 +17,8 @@ Sources: crossmodal.md "Fixed transformations" (T_K, T_G: Kundu et al. 2020 [P];
 centre = middle [P]). Lens models are in `distortion`.
 """
 
+import math
+import numbers
 from typing import NamedTuple
 
 import jax
@@ -92,11 +94,15 @@ def in_front(points: jax.Array, min_depth: float = MIN_DEPTH_MM) -> jax.Array:
 
   Args:
     points: (N, 3) mm, camera frame.
-    min_depth: mm.
+    min_depth: mm, finite and > 0.
 
   Returns:
     (N,) bool: depth at least `min_depth`.
+
+  Raises:
+    ValueError: wrong shapes or `min_depth`.
   """
+  _check_min_depth('in_front', min_depth)
   points = as_float('in_front', 'points', points, ('N', 3))
   return points[:, 2] >= min_depth
 
@@ -113,14 +119,15 @@ def project(
     points: (N, 3) mm, camera frame.
     intrinsics: px.
     distortion: lens model with its coefficients; an ideal pinhole when left out.
-    min_depth: mm, > 0; smaller depths are replaced by it (module docstring).
+    min_depth: mm, finite and > 0; smaller depths are replaced by it (module docstring).
 
   Returns:
     (N, 2) px; finite for all finite points below about 1e30 mm.
 
   Raises:
-    ValueError: wrong shapes.
+    ValueError: wrong shapes or `min_depth`.
   """
+  _check_min_depth('project', min_depth)
   points = as_float('project', 'points', points, ('N', 3))
   focal, center = _intrinsics_arrays('project', intrinsics)
   normalized = points[:, :2] / _guard_depth(points[:, 2:], min_depth)
@@ -146,14 +153,15 @@ def project_weak(
     root_px: (2,) px, the root in the image.
     depth: () mm, the root's depth; below `min_depth` it is replaced by it.
     focal: () or (2,) px.
-    min_depth: mm.
+    min_depth: mm, finite and > 0.
 
   Returns:
     (J, 2) px.
 
   Raises:
-    ValueError: wrong shapes.
+    ValueError: wrong shapes or `min_depth`.
   """
+  _check_min_depth('project_weak', min_depth)
   pose = as_float('project_weak', 'pose', pose, ('J', 3))
   root_px = as_float('project_weak', 'root_px', root_px, (2,))
   depth = as_float('project_weak', 'depth', depth, ())
@@ -363,6 +371,12 @@ def _pose_arrays(function: str, camera: Camera) -> tuple[jax.Array, jax.Array]:
     as_float(function, 'camera.rotation', camera.rotation, (3, 3)),
     as_float(function, 'camera.translation', camera.translation, (3,)),
   )
+
+
+def _check_min_depth(function: str, min_depth: float) -> None:
+  # Numbers only: what is traced has no value yet.
+  if isinstance(min_depth, numbers.Real) and not (math.isfinite(min_depth) and min_depth > 0):
+    raise ValueError(f'{function}: min_depth must be finite and > 0 mm, got {min_depth}')
 
 
 def _guard_depth(depth: jax.Array, min_depth: float) -> jax.Array:

@@ -18,6 +18,9 @@ shoulders are seldom symmetric to the last digit, keep what they had. FK(T_L(p))
 for every pose, T_L(FK(p_l)) = p_l for every valid set, where no two bones that span a frame are
 parallel within 1e-3 rad of the branch (`frames`).
 
+On CPU, XLA takes minutes to compile `jax.vmap(jax.jacfwd(...))` of these functions. For Jacobians
+of a batch repeat the poses and vmap `jax.jvp` or `jax.vjp` over one flat batch.
+
 A row without direction (network output 0, bone of length 0) counts as (0, 0, 1): straight on along
 the parent's bone. A NaN joint makes NaN of the rows that depend on it, and of no other.
 """
@@ -118,12 +121,13 @@ def forward_kinematics(
   lengths = arguments.as_float('forward_kinematics', 'bone_lengths', bone_lengths, (num,))
   lengths = lengths.astype(local.dtype)
   frames.check_mode('forward_kinematics', frame)
+  bones = frames.tree(skeleton)
 
   given, size = vectors.rows(local), jnp.unstack(lengths)
   zero = jnp.zeros((), local.dtype)
   position = {skeleton.index('pelvis'): (zero, zero, zero)}
   chain, body = frames.Chain(), None
-  for bone in frames.tree(skeleton):
+  for bone in bones:
     row = vectors.unit(given[bone.joint])
     if bone.role in ('neck', 'hip'):
       left, back, up = row
@@ -132,8 +136,10 @@ def forward_kinematics(
       if body is None:
         body = frames.body_axes(*(position[skeleton.index(name)] for name in frames.BASE))
       axes = frames.local_frame(bone, body, chain, frame)
-      # Of length one but for rounding; see `vectors.normalize` for what the division is good for.
-      towards = vectors.normalize(vectors.combine(row, axes))
+      towards = vectors.combine(row, axes)
+      if bone.joint in skeleton.parents:
+        # Of length one but for rounding; `vectors.normalize` says what the division is good for.
+        towards = vectors.normalize(towards)
       chain.frame[bone.joint] = axes
     chain.row[bone.joint], chain.direction[bone.joint] = row, towards
     offset = vectors.scale(towards, size[bone.joint])
@@ -166,11 +172,12 @@ def local_from_canonical(
   num = skeleton.num_joints
   pose = arguments.as_float('local_from_canonical', 'canonical', canonical, (num, 3))
   frames.check_mode('local_from_canonical', frame)
+  bones = frames.tree(skeleton)
   given = vectors.rows(pose)
   body = frames.body_axes(*(given[skeleton.index(name)] for name in frames.BASE))
   zero = jnp.zeros((), pose.dtype)
   chain = frames.Chain(row={skeleton.index('pelvis'): (zero, zero, zero)})
-  for bone in frames.tree(skeleton):
+  for bone in bones:
     axes = frames.local_frame(bone, body, chain, frame)
     towards = vectors.unit(vectors.subtract(given[bone.joint], given[bone.parent]), axes[2])
     chain.row[bone.joint] = tuple(vectors.dot(axis, towards) for axis in axes)
@@ -196,10 +203,9 @@ def canonicalize(
   """
   pose = arguments.as_float('canonicalize', 'pose', pose, (skeleton.num_joints, 3))
   frames.tree(skeleton)
-  at = {name: tuple(pose[skeleton.index(name)]) for name in frames.BASE}
-  body = frames.body_axes(*at.values())
+  body = frames.body_axes(*(tuple(pose[skeleton.index(name)]) for name in frames.BASE))
   axes = (body.forward, body.left, body.up)
-  offset = vectors.subtract(tuple(pose.T), at['pelvis'])
+  offset = vectors.subtract(tuple(pose.T), tuple(pose[skeleton.index('pelvis')]))
   canonical = jnp.stack([vectors.dot(offset, axis) for axis in axes], axis=-1)
   return canonical, jnp.stack([jnp.stack(axis) for axis in axes], axis=-1)
 

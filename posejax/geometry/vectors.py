@@ -91,8 +91,8 @@ def _normalize_jvp(primals: tuple[Vector], tangents: tuple[Vector]) -> tuple[Vec
 def unit(a: Vector, fallback: Vector | tuple[float, float, float] = (0.0, 0.0, 1.0)) -> Vector:
   """a / |a|, or the fallback where a has no direction (with gradient 0 towards a).
 
-  The fallback stands in before the root: a `where` after it would still have a NaN gradient. NaN
-  and infinite components give NaN; a length whose square overflows gives a zero vector.
+  Lengths up to the largest float do, though their squares overflow. NaN and infinite components
+  give NaN.
 
   Args:
     a: components.
@@ -101,7 +101,31 @@ def unit(a: Vector, fallback: Vector | tuple[float, float, float] = (0.0, 0.0, 1
   Returns:
     Unit vector.
   """
-  return normalize(select(dot(a, a) < MIN_LENGTH * MIN_LENGTH, fallback, a))
+  return _unit(a, tuple(jnp.asarray(part, a[0].dtype) for part in fallback))
+
+
+@jax.custom_jvp
+def _unit(a: Vector, fallback: Vector) -> Vector:
+  size, short = _size(a)
+  return normalize(select(short, fallback, scale(a, 1 / size)))
+
+
+@_unit.defjvp
+def _unit_jvp(primals: tuple[Vector, Vector], tangents: tuple[Vector, Vector]):
+  """As `normalize`'s; where a is short, only the fallback counts."""
+  (a, fallback), (da, dfallback) = primals, tangents
+  size, short = _size(a)
+  bounded = select(short, fallback, scale(a, 1 / size))
+  direction = _unit(a, fallback)
+  turned = reject(select(short, dfallback, scale(da, 1 / size)), direction)
+  length = jnp.sqrt(dot(bounded, bounded))
+  return direction, tuple(part / length for part in turned)
+
+
+def _size(a: Vector) -> tuple[jax.Array, jax.Array]:
+  """What to divide a by, so that its square does not overflow, and whether it has no direction."""
+  largest = jnp.maximum(jnp.maximum(jnp.abs(a[0]), jnp.abs(a[1])), jnp.abs(a[2]))
+  return jnp.maximum(largest, 1), largest < MIN_LENGTH
 
 
 def unit_array(a: jax.Array, fallback: tuple[float, ...]) -> jax.Array:

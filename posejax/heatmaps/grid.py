@@ -7,6 +7,7 @@ Everything is in the input's float type; half precision is taken to float32.
 """
 
 import math
+import numbers
 from collections.abc import Sequence
 
 import jax
@@ -47,15 +48,23 @@ def check_positive(function: str, **values: float) -> None:
 def check_count(function: str, **values: int) -> None:
   """Raises a ValueError unless each value is a whole number ≥ 1."""
   for name, value in values.items():
-    if int(value) != value or value < 1:
+    if not _is_count(value):
       raise ValueError(f'{function}: {name} must be a whole number ≥ 1, got {value}')
 
 
 def check_size(function: str, size: tuple[int, int]) -> tuple[int, int]:
   """Returns (H, W) of a map, or raises a ValueError."""
-  if len(size) != 2 or any(int(n) != n or n < 1 for n in size):
-    raise ValueError(f'{function}: size must be (H, W) with H, W ≥ 1, got {tuple(size)}')
+  if np.shape(size) != (2,) or not all(map(_is_count, size)):
+    raise ValueError(f'{function}: size must be (H, W) with H, W ≥ 1, got {size}')
   return int(size[0]), int(size[1])
+
+
+def _is_count(value: object) -> bool:
+  # `is_integer` is false for inf and NaN, which `int` would refuse with errors of its own.
+  whole = isinstance(value, numbers.Integral) or (
+    isinstance(value, numbers.Real) and float(value).is_integer()
+  )
+  return whole and value >= 1
 
 
 def check_limbs(function: str, limbs: Limbs, num_joints: int) -> np.ndarray:

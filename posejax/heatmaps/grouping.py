@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from posejax.geometry import arguments
 from posejax.geometry.skeleton import Skeleton
 from posejax.heatmaps import grid
 from posejax.heatmaps.keypoints import Peaks, find_peaks
@@ -146,6 +147,7 @@ def match_limbs(scores: jax.Array) -> jax.Array:
   Raises:
     ValueError: any other shape.
   """
+  scores = jnp.asarray(scores)
   if scores.ndim != 3 or scores.shape[1] != scores.shape[2]:
     raise ValueError(f'match_limbs: scores must have shape (L, K, K), got {scores.shape}')
   # The choice itself has no gradient; positions and scores of what is chosen keep theirs.
@@ -198,10 +200,17 @@ def assemble(
     People2D.
 
   Raises:
-    ValueError: a limb or number does not fit.
+    ValueError: a shape, limb or number does not fit.
   """
   grid.check_count('assemble', max_people=max_people, min_parts=min_parts)
-  table = grid.check_limbs('assemble', limbs, peaks.scores.shape[0])
+  num_joints, slots = peaks.scores.shape
+  table = grid.check_limbs('assemble', limbs, num_joints)
+  pairs = len(table), slots, slots
+  scores, matched = arguments.as_float('assemble', 'scores', scores, pairs), jnp.asarray(matched)
+  if matched.shape != pairs:
+    raise ValueError(
+      f'assemble: matched must have shape {pairs}, got {matched.shape}; vmap over batches'
+    )
   levels, extra = _tree_first(table, redundant)
   names, weights = _follow_tree(peaks, scores, matched, levels)
   if extra:

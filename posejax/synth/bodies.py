@@ -74,8 +74,7 @@ class Body(NamedTuple):
   """Solids of one person, and what the renderer must know of their surfaces.
 
   Attributes:
-    whole: Solids, K1 without cuts, the shadow casters first.
-    cut: Solids, K2.
+    solids: Solids (K,), K1 without cuts (the shadow casters first), then K2 cut ones.
     slot: (K,) int32, `anatomy.Slot` of each solid.
     part: (K,) int32, `anatomy.Part`: which details are painted on it.
     origin: (K, 3) mm, origin of the surface's coordinates.
@@ -83,18 +82,32 @@ class Body(NamedTuple):
       size, so that coordinates are mm of a standard adult.
   """
 
-  whole: solids_lib.Solids
-  cut: solids_lib.Solids
+  solids: solids_lib.Solids
   slot: jax.Array
   part: jax.Array
   origin: jax.Array
   axes: jax.Array
 
 
-class _Frame(NamedTuple):
+class _Frames(NamedTuple):
+  """All frames in the order of `FRAMES`: origin (F, 3) mm, axes (F, 3, 3) rows, size (F,)."""
+
   origin: jax.Array
   axes: jax.Array
   size: jax.Array
+
+  def take(self, names: list[str]) -> '_Frames':
+    """Frames by name, repeated as needed."""
+    index = np.array([FRAMES.index(name) for name in names])
+    return _Frames(self.origin[index], self.axes[index], self.size[index])
+
+
+FRAMES = (
+  'trunk', 'chest', 'head', 'skirt', 'upper_trunk',
+  *(f'{side}_{joint}' for side in 'rl' for joint in (
+    'shoulder', 'elbow', 'hip', 'knee', 'ankle', 'hand', 'foot',
+  )),
+)
 
 
 def _mirrored(rows: tuple) -> list:
@@ -120,7 +133,8 @@ def _mirrored(rows: tuple) -> list:
 WHOLE_ROWS = _mirrored(anatomy.WHOLE)
 CUT_ROWS = _mirrored(anatomy.CUT)
 SEGMENT_ROWS = _mirrored(anatomy.SEGMENTS)
-NAMES = tuple(row.name for row in (*WHOLE_ROWS, *CUT_ROWS, *SEGMENT_ROWS))
+ROWS = (*WHOLE_ROWS, *CUT_ROWS, *SEGMENT_ROWS)
+NAMES = tuple(row.name for row in ROWS)
 NUM_WHOLE = len(WHOLE_ROWS)
 NUM_CUT = len(CUT_ROWS) + len(SEGMENT_ROWS)
 NUM_SOLIDS = NUM_WHOLE + NUM_CUT
@@ -131,48 +145,51 @@ def _length(vector: jax.Array) -> jax.Array:
   return jnp.sqrt(solids_lib.dot(vector, vector))
 
 
-def _frames(joints: jax.Array, shape: BodyShape) -> dict[str, _Frame]:
+def _frames(joints: jax.Array, shape: BodyShape) -> _Frames:
   """Frames that the rows of `anatomy` name, from (J, 3) joints."""
   at = {name: joints[index] for index, name in enumerate(_J17.joints)}
-  size = jnp.clip(_length(at['neck'] - at['pelvis']) / _TRUNK_MM, 0.4, 1.6)
-  head_size = shape.head * jnp.clip(_length(at['head_top'] - at['neck']) / _HEAD_MM, 0.4, 1.6)
-  spine = at['neck'] - at['pelvis']
-  trunk = solids_lib.frame(spine, at['l_hip'] - at['r_hip'])
-  chest = solids_lib.frame(spine, at['l_shoulder'] - at['r_shoulder'])
-  head = solids_lib.frame(at['head_top'] - at['neck'], chest[1])
+  spine, skull = at['neck'] - at['pelvis'], at['head_top'] - at['neck']
+  # Towards the thumb: forward for a hanging arm, up for one that reaches forward. It needs the
+  # chest's axes, so the frames come in two goes.
+  ups = jnp.stack([spine, spine])
+  lefts = jnp.stack([at['l_hip'] - at['r_hip'], at['l_shoulder'] - at['r_shoulder']])
+  trunk, chest = solids_lib.frame(ups, lefts)
+  thumb = chest[0] + chest[2]
+  ups = [skull, at['r_wrist'] - at['r_elbow'], at['l_wrist'] - at['l_elbow']]
+  head, *hands = solids_lib.frame(jnp.stack(ups), jnp.stack([chest[1], -thumb, thumb]))
+  toes = jnp.stack([at[f'{side}_foot'] - at[f'{side}_ankle'] for side in 'rl'])
+  shanks = jnp.stack([at[f'{side}_knee'] - at[f'{side}_ankle'] for side in 'rl'])
+  feet = _foot_axes(toes, shanks, trunk)
+  scale = lambda bone, standard: jnp.clip(_length(bone) / standard, 0.4, 1.6)  # noqa: E731
+  size = scale(spine, _TRUNK_MM)
   knees = (at['r_knee'] + at['l_knee']) / 2
   frames = {
-    'trunk': _Frame(at['pelvis'], trunk, size),
-    'chest': _Frame(at['neck'], chest, size),
-    'head': _Frame(at['neck'], head, head_size),
-    'skirt': _Frame(at['pelvis'] + shape.skirt * (knees - at['pelvis']), trunk, size),
+    'trunk': (at['pelvis'], trunk, size),
+    'chest': (at['neck'], chest, size),
+    'head': (at['neck'], head, shape.head * scale(skull, _HEAD_MM)),
+    'skirt': (at['pelvis'] + shape.skirt * (knees - at['pelvis']), trunk, size),
+    # Trunk solids share one lattice from pelvis to neck, the upper ones turned with the chest.
+    'upper_trunk': (at['neck'] - size * _TRUNK_MM * chest[2], chest, size),
   }
-  # Towards the thumb: forward for a hanging arm, up for one that reaches forward.
-  thumb = chest[0] + chest[2]
-  for side, sign in (('r', -1), ('l', 1)):
+  for number, side in enumerate('rl'):
     for joint in ('shoulder', 'elbow', 'hip', 'knee', 'ankle'):
       axes = chest if joint in ('shoulder', 'elbow') else trunk
-      frames[f'{side}_{joint}'] = _Frame(at[f'{side}_{joint}'], axes, size)
-    wrist, ankle = at[f'{side}_wrist'], at[f'{side}_ankle']
-    hand = solids_lib.frame(wrist - at[f'{side}_elbow'], sign * thumb)
-    frames[f'{side}_hand'] = _Frame(wrist, hand, size)
-    toe = at[f'{side}_foot'] - ankle
-    foot_size = jnp.clip(_length(toe) / _FOOT_MM, 0.4, 1.6)
-    frames[f'{side}_foot'] = _Frame(
-      ankle, _foot_axes(toe, at[f'{side}_knee'] - ankle, trunk), foot_size
-    )
-  return frames
+      frames[f'{side}_{joint}'] = (at[f'{side}_{joint}'], axes, size)
+    frames[f'{side}_hand'] = (at[f'{side}_wrist'], hands[number], size)
+    frames[f'{side}_foot'] = (at[f'{side}_ankle'], feet[number], scale(toes[number], _FOOT_MM))
+  return _Frames(*(jnp.stack(items) for items in zip(*(frames[f] for f in FRAMES), strict=True)))
 
 
 def _foot_axes(toe: jax.Array, shank: jax.Array, trunk: jax.Array) -> jax.Array:
-  """Axes of a foot: forward along the sole, which points above the ankle-toe line."""
+  """(2, 3, 3) axes of feet: forward along the sole, which points above the ankle-toe line."""
   # As `frame` orders its rows: here the toe line is "up" and the shank's side of it "left".
-  _, rise, along = solids_lib.frame(
+  axes = solids_lib.frame(
     solids_lib.safe_unit(toe, trunk[0]), solids_lib.safe_unit(shank, trunk[2])
   )
+  rise, along = axes[:, 1], axes[:, 2]
   cos, sin = np.cos(_SOLE_ANGLE).item(), np.sin(_SOLE_ANGLE).item()
   forward, up = cos * along + sin * rise, cos * rise - sin * along
-  return jnp.stack([forward, jnp.cross(up, forward), up])
+  return jnp.stack([forward, solids_lib.cross(up, forward), up], axis=1)
 
 
 def _gains(shape: BodyShape) -> jax.Array:
@@ -207,25 +224,22 @@ def _gains(shape: BodyShape) -> jax.Array:
   return jnp.stack([gains[gain] for gain in Gain])
 
 
-def _gather(rows: list, frames: dict[str, _Frame], dtype) -> tuple[jax.Array, ...]:
-  """(N, 3) points of (frame, offset) pairs, (N, 3, 3) axes and (N,) sizes of their frames."""
-  used = [frames[name] for name, _ in rows]
-  offsets = np.array([offset for _, offset in rows])
-  axes = jnp.stack([item.axes for item in used])
-  sizes = jnp.stack([item.size for item in used])
-  origins = jnp.stack([item.origin for item in used])
-  shift = solids_lib.columns_times(axes, jnp.asarray(offsets, dtype) * sizes[:, None])
-  return origins + shift, axes, sizes
+def _points(rows: list, frames: _Frames) -> tuple[jax.Array, _Frames]:
+  """(N, 3) points of N pairs (frame's name, offset), and their frames."""
+  used = frames.take([name for name, _ in rows])
+  offsets = jnp.asarray(np.array([offset for _, offset in rows]), used.origin.dtype)
+  shift = solids_lib.columns_times(used.axes, offsets * used.size[:, None])
+  return used.origin + shift, used
 
 
-def _ellipsoids(rows: list, frames: dict[str, _Frame], gains: jax.Array) -> solids_lib.Solids:
+def _ellipsoids(rows: list, frames: _Frames, gains: jax.Array) -> solids_lib.Solids:
   dtype = gains.dtype
-  center, axes, sizes = _gather([(row.frame, row.offset) for row in rows], frames, dtype)
+  center, used = _points([(row.frame, row.offset) for row in rows], frames)
   half = jnp.asarray(np.array([row.half for row in rows]), dtype)
-  half = half * (sizes * gains[np.array([row.gain for row in rows])])[:, None]
+  half = half * (used.size * gains[np.array([row.gain for row in rows])])[:, None]
   lean = np.deg2rad(np.array([row.lean for row in rows]))
   cos, sin = jnp.asarray(np.cos(lean), dtype)[:, None], jnp.asarray(np.sin(lean), dtype)[:, None]
-  forward, left, up = axes[:, 0], axes[:, 1], axes[:, 2]
+  forward, left, up = (used.axes[:, i] for i in range(3))
   axes = jnp.stack([cos * forward - sin * up, left, cos * up + sin * forward], axis=1)
   low, high = (jnp.asarray(np.array([getattr(row, end) for row in rows]), dtype)
                for end in ('low', 'high'))
@@ -233,14 +247,14 @@ def _ellipsoids(rows: list, frames: dict[str, _Frame], gains: jax.Array) -> soli
 
 
 def _segments(
-  frames: dict[str, _Frame], gains: jax.Array, shape: BodyShape
+  frames: _Frames, gains: jax.Array, shape: BodyShape
 ) -> tuple[solids_lib.Solids, jax.Array, jax.Array]:
   """Solids of `SEGMENT_ROWS`, their starts (K, 3) and their axes (K, 3, 3)."""
   rows, dtype = SEGMENT_ROWS, gains.dtype
-  start, side, sizes = _gather([row.start for row in rows], frames, dtype)
-  end, _, _ = _gather([row.end for row in rows], frames, dtype)
+  start, used = _points([row.start for row in rows], frames)
+  end, _ = _points([row.end for row in rows], frames)
   radii = jnp.asarray(np.array([row.radii for row in rows]), dtype)
-  radii = radii * (sizes * gains[np.array([row.gain for row in rows])])[:, None]
+  radii = radii * (used.size * gains[np.array([row.gain for row in rows])])[:, None]
   ends = {
     Gain.SLEEVE_UPPER: jnp.minimum(shape.sleeve, 1),
     Gain.SLEEVE_LOWER: jnp.clip(shape.sleeve - 1, 0, 1),
@@ -251,29 +265,37 @@ def _segments(
   high = jnp.stack([ends.get(row.gain, one) for row in rows])
   clip = jnp.stack([jnp.zeros_like(high), high], axis=-1)
   # A skirt is as wide as the legs under it.
-  knees = frames['r_knee'].origin - frames['l_knee'].origin
-  reach = _length(knees) / 2 * jnp.minimum(shape.skirt, 1) + 90 * frames['skirt'].size
+  knees = frames.take(['r_knee', 'l_knee']).origin
+  reach = _length(knees[0] - knees[1]) / 2 * jnp.minimum(shape.skirt, 1) + 90 * used.size[0]
   below = np.array([[row.name == 'skirt' and end > 0 for end in range(3)] for row in rows])
   radii = jnp.where(below & (radii > 0), jnp.maximum(radii, reach), radii)
   flat = jnp.asarray(np.array([row.flat for row in rows]), dtype)
-  solids, axes = solids_lib.segments(start, end, side[:, 1], radii, flat, clip)
+  solids, axes = solids_lib.segments(start, end, used.axes[:, 1], radii, flat, clip)
   return solids, start, axes
 
 
 def _slots(shape: BodyShape) -> jax.Array:
   """(K,) slots; joints that a sleeve or a leg of the trousers covers are cloth."""
-  rows = (*WHOLE_ROWS, *CUT_ROWS, *SEGMENT_ROWS)
-  slots = jnp.asarray(np.array([row.slot for row in rows], np.int32))
+  slots = jnp.asarray(np.array([row.slot for row in ROWS], np.int32))
   covered = {
     'elbow': (shape.sleeve > 1, Slot.TOP), 'knee': (shape.leg > 1, Slot.BOTTOM),
     'shoulder': (shape.sleeve <= 0, Slot.SKIN),
   }
   for joint, (test, slot) in covered.items():
-    mine = np.array([row.name[2:] == joint for row in rows])
+    mine = np.array([row.name[2:] == joint for row in ROWS])
     slots = jnp.where(mine & test, jnp.int32(slot), slots)
   # A cap is the hair's solid in another colour.
-  cap = np.array([row.name == 'hair_cap' for row in rows])
+  cap = np.array([row.name == 'hair_cap' for row in ROWS])
   return jnp.where(cap & (shape.brim > 0), jnp.int32(Slot.ACCENT), slots)
+
+
+def _lattice(row: anatomy.Ellipsoid | anatomy.Segment) -> str:
+  """The frame of a solid's surface coordinates."""
+  name = row.frame if isinstance(row, anatomy.Ellipsoid) else row.start[0]
+  if row.part != Part.TRUNK:
+    return name
+  upper = 'chest' in (name, row.end[0] if isinstance(row, anatomy.Segment) else '')
+  return 'upper_trunk' if upper else 'trunk'
 
 
 def build_body(joints: jax.Array, shape: BodyShape) -> Body:
@@ -293,29 +315,18 @@ def build_body(joints: jax.Array, shape: BodyShape) -> Body:
   shape = BodyShape(*(jnp.asarray(value, joints.dtype) for value in shape))
   frames = _frames(joints, shape)
   gains = _gains(shape)
-  whole = _ellipsoids(WHOLE_ROWS, frames, gains)
-  cut = _ellipsoids(CUT_ROWS, frames, gains)
+  round_ones = _ellipsoids([*WHOLE_ROWS, *CUT_ROWS], frames, gains)
   limbs, starts, limb_axes = _segments(frames, gains, shape)
-  rows = (*WHOLE_ROWS, *CUT_ROWS, *SEGMENT_ROWS)
-  trunk, chest, head = frames['trunk'], frames['chest'], frames['head']
-  # Trunk solids share one lattice from pelvis to neck, the upper ones turned with the chest.
-  upper = chest._replace(origin=chest.origin - chest.size * _TRUNK_MM * chest.axes[2])
-  surfaces = []
-  for index, row in enumerate(rows):
-    name = row.frame if isinstance(row, anatomy.Ellipsoid) else row.start[0]
-    if row.part == Part.TRUNK:
-      own = upper if 'chest' in (name, getattr(row, 'end', ('',))[0]) else trunk
-    elif isinstance(row, anatomy.Ellipsoid):
-      own = head if name == 'head' else frames[name]
-    else:
-      limb = index - NUM_WHOLE - len(CUT_ROWS)
-      own = _Frame(starts[limb], limb_axes[limb], trunk.size)
-    surfaces.append(own)
+  own = frames.take([_lattice(row) for row in ROWS])
+  # Limbs have the lattice of their bone.
+  is_limb = np.array([row in SEGMENT_ROWS and row.part != Part.TRUNK for row in ROWS])
+  pad = NUM_SOLIDS - len(SEGMENT_ROWS)
+  widen = lambda x: jnp.pad(x, [(pad, 0)] + [(0, 0)] * (x.ndim - 1))  # noqa: E731
+  axes = jnp.where(is_limb[:, None, None], widen(limb_axes), own.axes)
   return Body(
-    whole=whole,
-    cut=solids_lib.concatenate(cut, limbs),
+    solids=solids_lib.concatenate(round_ones, limbs),
     slot=_slots(shape),
-    part=jnp.asarray(np.array([row.part for row in rows], np.int32)),
-    origin=jnp.stack([item.origin for item in surfaces]),
-    axes=jnp.stack([item.axes / item.size for item in surfaces]),
+    part=jnp.asarray(np.array([row.part for row in ROWS], np.int32)),
+    origin=jnp.where(is_limb[:, None], widen(starts), own.origin),
+    axes=axes / own.size[:, None, None],
   )

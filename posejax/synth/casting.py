@@ -20,20 +20,20 @@ numbers (a wrist at 8 m: 1e-5 of B^2, 1e-7 of which is float32's rounding).
 Symbols: K solids, N = (H, W) rays, U solids per loop step. mm, rad; x, y unitless (camera).
 """
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 
 from posejax.synth import solids as solids_lib
-from posejax.synth.solids import Solids, dot
+from posejax.synth.solids import Solids, cross, dot
 
 # Coefficients of a whole solid: point (2), D (6), B (3); a cut one adds three planes (9), the sign
 # of the lower bound's root, and the upper bound's offset.
 WHOLE, CUT = 11, 22
 # Solids per loop step: enough work per pass over the pixels, little enough to compile quickly.
-STEP = 8
+STEP = 4
 NEAR_MM = 50.0
+# Smaller than any w in question (1 / 1000 km), larger than a number alone in a float's last bits.
+_TINY = 1e-9
 
 
 def _quadratic(value: jax.Array, slope: jax.Array, form: jax.Array) -> list[jax.Array]:
@@ -73,10 +73,10 @@ def view_coefficients(solids: Solids) -> jax.Array:
   visible = solids.enabled & (depth > NEAR_MM)
   depth = jnp.where(visible, depth, 1)
   point = point / depth[:, None]
-  turned = jnp.cross(to_center, shift)
+  turned = cross(to_center, shift)
   scale = 1 / (k * k * depth)
   value = (dot(to_middle, to_middle) - dot(turned, turned)) * scale / depth
-  slope = solids_lib.columns_times(matrix, jnp.cross(to_center, turned) + to_middle)
+  slope = solids_lib.columns_times(matrix, cross(to_center, turned) + to_middle)
   normal = solids_lib.columns_times(matrix, to_center) / k[:, None]
   form = _outer(normal, normal) - _gram(matrix) / k[:, None, None]
   cuts, surrounded = _view_cuts(solids, to_center, point)
@@ -126,7 +126,7 @@ def light_coefficients(solids: Solids) -> jax.Array:
   square = dot(along, along)
   shift = ((solids.low + solids.high) / 2)[:, None] * jnp.asarray([0.0, 0.0, 1.0], dtype)
   point = solids_lib.middle(solids)
-  turned = [jnp.cross(shift, along), *(jnp.cross(matrix[:, :, i], along) for i in range(2))]
+  turned = [cross(shift, along), *(cross(matrix[:, :, i], along) for i in range(2))]
   scale = 1 / (square * square)
   on = solids.enabled
   value = jnp.where(on, (square - dot(turned[0], turned[0])) * scale, -1)
@@ -171,9 +171,20 @@ def _cut_hit(c: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.A
   return upper, (square > 0) & (upper >= lower)
 
 
-def _integers(dtype) -> jnp.dtype:
+def integers_like(dtype) -> jnp.dtype:
   """Unsigned integers as wide as a floating point type."""
   return jnp.uint64 if jnp.dtype(dtype).itemsize == 8 else jnp.uint32
+
+
+def mark(value: jax.Array, number: jax.Array, low: jax.Array) -> jax.Array:
+  """Floats with a number in place of their last bits, those of the mask `low`."""
+  bits = jax.lax.bitcast_convert_type(value, low.dtype)
+  return jax.lax.bitcast_convert_type((bits & ~low) | number, value.dtype)
+
+
+def read_mark(value: jax.Array, low: jax.Array) -> jax.Array:
+  """The int32 numbers that `mark` has put in."""
+  return (jax.lax.bitcast_convert_type(value, low.dtype) & low).astype(jnp.int32)
 
 
 def cast(
@@ -194,19 +205,17 @@ def cast(
     (N...) w, 0 where nothing is hit; (N...) int32 indices over whole, then cut solids, -1 where
     nothing is hit.
   """
-  integers = _integers(x.dtype)
+  integers = integers_like(x.dtype)
   low = integers((1 << (whole.shape[0] + cut.shape[0]).bit_length()) - 1)
 
   def numbered(value, found, number):
-    # Positive floats are ordered as their bits are. A hit behind the camera is none.
-    bits = jax.lax.bitcast_convert_type(value, integers)
-    marked = jax.lax.bitcast_convert_type((bits & ~low) | number, x.dtype)
-    return jnp.where(found & (value > 0), marked, 0)
+    # Behind the camera w is negative and loses against 0.
+    return mark(jnp.where(found, value, 0), number, low)
 
   best = _largest(whole, cut, x, y, jnp.zeros_like(x), numbered)
-  bits = jax.lax.bitcast_convert_type(best, integers)
-  # Numbers start at 1: no solid leaves the bits of 0.
-  return best, (bits & low).astype(jnp.int32) - 1
+  # Numbers start at 1. What was not found is 0 with a number: smaller than any true w.
+  hit = best > _TINY
+  return jnp.where(hit, best, 0), jnp.where(hit, read_mark(best, low), 0) - 1
 
 
 def cast_heights(
@@ -220,7 +229,7 @@ def cast_heights(
 
 def _largest(whole, cut, x, y, best, score):
   """Maximum of `score(value, found, number)` over solids, numbered from 1, and `best`."""
-  number = _integers(x.dtype)(1)
+  number = integers_like(x.dtype)(1)
   for hit, coefficients in ((_whole_hit, whole[:, :WHOLE]), (_cut_hit, cut)):
     count = coefficients.shape[0]
     if count == 0:
@@ -237,25 +246,3 @@ def _largest(whole, cut, x, y, best, score):
     (best, _), _ = jax.lax.scan(step, (best, number), steps)
     number = number + count
   return best
-
-
-def in_strips(function, planes: tuple[jax.Array, ...], strips: int):
-  """`function` of (H, W) planes in horizontal strips, each with its own loops.
-
-  XLA runs the kernels inside a loop on one CPU core, but independent loops side by side.
-
-  Args:
-    function: of the planes' strips, returns a pytree of such strips.
-    planes: (H, W) each.
-    strips: number of strips; about as many as there are cores.
-
-  Returns:
-    What `function` would return for the whole planes.
-  """
-  height = planes[0].shape[0]
-  edges = [height * i // strips for i in range(strips + 1)]
-  parts = [
-    function(*(plane[first:last] for plane in planes))
-    for first, last in itertools.pairwise(edges) if last > first
-  ]
-  return jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)

@@ -13,7 +13,6 @@ Symbols: P persons, J = 17 joints (J17), H, W pixels. World frame z up, camera f
 down, z forward, mm; pixel centres at integers.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -26,9 +25,11 @@ from posejax.geometry.camera import Camera
 from posejax.synth import bodies as bodies_lib
 from posejax.synth import casting, sensor, shading, surroundings
 from posejax.synth import solids as solids_lib
+from posejax.synth import stage as stage_lib
 from posejax.synth.appearance import SceneAppearance
 from posejax.synth.planes import hold
-from posejax.synth.shading import Hit, Stage
+from posejax.synth.shading import Hit
+from posejax.synth.stage import Stage
 from posejax.synth.surroundings import NUM_OBJECTS
 
 _JOINTS = skeleton_lib.J17.num_joints
@@ -58,7 +59,6 @@ def render_scene(
   appearance: SceneAppearance,
   size: tuple[int, int],
   supersample: int = 1,
-  strips: int = 2,
 ) -> Rendering:
   """Renders clothed people in their surroundings. Jit and vmap it; `size` and later are static.
 
@@ -69,7 +69,6 @@ def render_scene(
     appearance: how it looks, for P persons.
     size: (H, W) px.
     supersample: rays per pixel along each side, for the image alone.
-    strips: parts of the image that XLA may work on at the same time on a CPU.
 
   Returns:
     Rendering.
@@ -78,16 +77,16 @@ def render_scene(
     ValueError: wrong shapes, or sizes that are not positive.
   """
   joints = as_float('render_scene', 'joints_world', joints_world, ('P', _JOINTS, 3))
-  _check(joints, valid, camera, appearance, size, supersample, strips)
+  _check(joints, valid, camera, appearance, size, supersample)
   camera = jax.tree.map(lambda x: jnp.asarray(x, joints.dtype), camera)
   valid = jnp.asarray(valid).astype(bool) & jnp.all(jnp.isfinite(joints), axis=(1, 2))
   joints = jnp.where(valid[:, None, None], joints, 0)
-  stage = _build(joints, valid, camera, appearance)
-  cast = _caster(stage, camera, strips)
+  stage = stage_lib.build_stage(joints, valid, camera, appearance)
+  cast = _caster(stage, camera)
   hit, mask, visible = cast(*_rays(camera, size, 1))
   seen = hit if supersample == 1 else cast(*_rays(camera, size, supersample))[0]
   pixel = 1 / (jnp.mean(camera.intrinsics.focal) * supersample)
-  light = shading.shade(stage, seen, appearance, pixel, strips)
+  light = shading.shade(stage, seen, appearance, pixel)
   height, width = size
   if supersample > 1:
     cells = (height, supersample, width, supersample)
@@ -96,7 +95,7 @@ def render_scene(
   return Rendering(sensor.expose(light, appearance.sensor, mark), mask, hit.depth, visible)
 
 
-def _check(joints, valid, camera, appearance, size, supersample, strips):
+def _check(joints, valid, camera, appearance, size, supersample):
   people = joints.shape[0]
   if jnp.shape(valid) != (people,):
     raise ValueError(
@@ -112,26 +111,10 @@ def _check(joints, valid, camera, appearance, size, supersample, strips):
     raise ValueError(
       f'render_scene: appearance must be drawn for ({people},) persons, got {girth}'
     )
-  if len(size) != 2 or min(size) < 1 or supersample < 1 or strips < 1:
+  if len(size) != 2 or min(size) < 1 or supersample < 1:
     raise ValueError(
-      'render_scene: size (H, W), supersample and strips must be positive, got '
-      f'{size}, {supersample}, {strips}'
+      f'render_scene: size (H, W) and supersample must be positive, got {size}, {supersample}'
     )
-
-
-def _build(
-  joints: jax.Array, valid: jax.Array, camera: Camera, appearance: SceneAppearance
-) -> Stage:
-  bodies = jax.vmap(bodies_lib.build_body)(joints, appearance.people.shape)
-  off = lambda solids: solids._replace(enabled=solids.enabled & valid[:, None])  # noqa: E731
-  bodies = bodies._replace(whole=off(bodies.whole), cut=off(bodies.cut))
-  eye = -solids_lib.columns_times(camera.rotation, camera.translation)
-  room, objects = jax.tree.map(
-    lambda x: x.astype(joints.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x,
-    (appearance.room, appearance.objects),
-  )
-  around = surroundings.build_surroundings(room, objects, joints, valid, eye)
-  return Stage(bodies, around, joints, valid, eye)
 
 
 def _rays(camera: Camera, size: tuple[int, int], supersample: int):
@@ -146,25 +129,22 @@ def _rays(camera: Camera, size: tuple[int, int], supersample: int):
   return jnp.broadcast_to(x[None], shape), jnp.broadcast_to(y[:, None], shape)
 
 
-def _caster(stage: Stage, camera: Camera, strips: int):
+def _caster(stage: Stage, camera: Camera):
   """Function of rays that gives hits, person mask and visible fractions."""
   people = stage.valid.shape[0]
-  to_camera = lambda solids: casting.view_coefficients(  # noqa: E731
-    solids_lib.transform(solids, camera.rotation, camera.translation)
-  )
-  body, around = stage.bodies, stage.around
-  own = jax.vmap(to_camera)(body.whole), jax.vmap(to_camera)(body.cut)
-  things = to_camera(around.whole), to_camera(around.cut)
+  seen = solids_lib.transform(stage.solids, camera.rotation, camera.translation)
+  coefficients = casting.view_coefficients(seen)
+  own_whole, own_cut, *things = stage_lib.split(coefficients, people)
 
   def cast(x: jax.Array, y: jax.Array) -> tuple[Hit, jax.Array, jax.Array]:
-    best, index = casting.in_strips(partial(casting.cast, *things), (x, y), strips)
+    best, index = casting.cast(*things, x, y)
     surface = jnp.where(index >= 0, people * bodies_lib.NUM_SOLIDS + index, -1)
     mask = jnp.zeros(x.shape, jnp.int32)
     covered = []
     if people:
       alone, solid = jax.vmap(
-        lambda whole, cut: casting.in_strips(partial(casting.cast, whole, cut), (x, y), strips)
-      )(*own)
+        lambda whole, cut: casting.cast(whole, cut, x, y)
+      )(own_whole, own_cut)
       for person in range(people):
         nearer = alone[person] > best
         best = jnp.where(nearer, alone[person], best)
@@ -189,20 +169,24 @@ def _caster(stage: Stage, camera: Camera, strips: int):
 def _boxes_and_room(
   stage: Stage, ray: list[jax.Array], best: jax.Array, surface: jax.Array
 ) -> tuple[Hit, jax.Array]:
-  """Hits with everything, and where a box or the room hides the solids that were hit."""
-  first = shading.count_solids(stage.valid.shape[0])
+  """Hits with everything, and where a box hides the solids that were hit."""
+  first = stage_lib.count_solids(stage.valid.shape[0])
   around = stage.around
-  axis = jnp.zeros(best.shape, jnp.int32)
-  front = best <= 0
   eye = [stage.eye[i] for i in range(3)]
-  for index in range(NUM_OBJECTS):
-    enter, leave, face = shading.box_span(around.boxes, index, eye, ray)
-    w = 1 / jnp.maximum(enter, 1e-3)
-    nearer = (leave >= enter) & (enter > casting.NEAR_MM) & (w > best)
-    best = jnp.where(nearer, w, best)
-    surface = jnp.where(nearer, first + index, surface)
-    axis = jnp.where(nearer, face, axis)
-    front |= nearer
+  low = casting.integers_like(best.dtype)(31)
+
+  def add_box(best, row):
+    box, number = row
+    enter, leave, face = surroundings.box_span(box, eye, ray)
+    found = (leave >= enter) & (enter > casting.NEAR_MM)
+    w = casting.mark(1 / jnp.maximum(enter, 1), 3 * number + face.astype(number.dtype) + 1, low)
+    return jnp.maximum(best, jnp.where(found, w, 0)), None
+
+  # As in `casting`, box and face are kept in the last bits.
+  numbers = jnp.arange(NUM_OBJECTS, dtype=low.dtype)
+  box, _ = jax.lax.scan(add_box, jnp.zeros_like(best), (around.boxes, numbers))
+  front = hold(box > best)
+  code = casting.read_mark(box, low) - 1
   # The camera stands inside of the room: each ray leaves it once.
   leaving = [
     jnp.maximum(ray[i] / (around.high[i] - eye[i]), ray[i] / (around.low[i] - eye[i]))
@@ -210,8 +194,9 @@ def _boxes_and_room(
   ]
   walls = jnp.maximum(jnp.maximum(leaving[0], leaving[1]), leaving[2])
   face = jnp.where(walls == leaving[0], 0, jnp.where(walls == leaving[1], 1, 2))
-  nearer = walls > best
-  best = jnp.where(nearer, walls, best)
-  surface = jnp.where(nearer, first + NUM_OBJECTS, surface)
-  axis = jnp.where(nearer, face.astype(jnp.int32), axis)
-  return Hit(surface, axis, 1 / best, ray), front | nearer
+  is_wall = hold(walls > jnp.maximum(best, box))
+  axis = jnp.where(is_wall, face, code % 3).astype(jnp.int32)
+  flat = first + jnp.where(is_wall, NUM_OBJECTS, code // 3)
+  surface = jnp.where(is_wall | front, flat, surface)
+  depth = 1 / jnp.maximum(jnp.maximum(best, box), walls)
+  return Hit(surface, axis, depth, ray), front | is_wall

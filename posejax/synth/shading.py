@@ -10,7 +10,6 @@ contact shade on the floor, where feet, knees or hips come near it.
 Symbols: P persons, K solids of one, M solids of all, N objects, H, W rays. World frame, mm.
 """
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -21,10 +20,12 @@ from posejax.geometry import skeleton as skeleton_lib
 from posejax.synth import bodies as bodies_lib
 from posejax.synth import casting, details, surroundings
 from posejax.synth import solids as solids_lib
+from posejax.synth import stage as stage_lib
 from posejax.synth.anatomy import Part, Slot
 from posejax.synth.appearance import Light, SceneAppearance
 from posejax.synth.planes import Planes, dot, gather, hold, normalized
-from posejax.synth.surroundings import NUM_LEAVES, NUM_NEAR, NUM_OBJECTS, Boxes
+from posejax.synth.stage import Stage, count_solids
+from posejax.synth.surroundings import NUM_LEAVES, NUM_NEAR, NUM_OBJECTS
 from posejax.synth.textures import Material, surface_color
 
 _SHADOW_BIAS_MM = 18.0
@@ -32,23 +33,6 @@ _CONTACTS = np.array([
   skeleton_lib.J17.index(name)
   for name in ('pelvis', 'r_knee', 'l_knee', 'r_ankle', 'l_ankle', 'r_foot', 'l_foot')
 ])
-
-class Stage(NamedTuple):
-  """The world as one camera finds it.
-
-  Attributes:
-    bodies: Body with leading axis P.
-    around: room and objects.
-    joints: (P, J, 3) mm, finite. valid: (P,) bool.
-    eye: (3,) mm, the camera's place.
-  """
-
-  bodies: bodies_lib.Body
-  around: surroundings.Surroundings
-  joints: jax.Array
-  valid: jax.Array
-  eye: jax.Array
-
 
 class Hit(NamedTuple):
   """What rays meet.
@@ -66,31 +50,6 @@ class Hit(NamedTuple):
   ray: Planes
 
 
-def count_solids(num_people: int) -> int:
-  """Number of solids: people's, leaves, posts."""
-  return num_people * bodies_lib.NUM_SOLIDS + NUM_NEAR * NUM_LEAVES + NUM_NEAR
-
-
-def box_span(
-  boxes: Boxes, index: int, origin: Planes, direction: Planes
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Where rays are inside of one box: from, to (in lengths of `direction`), axis of entry."""
-  c, s = boxes.cos[index], boxes.sin[index]
-  turn = lambda v: [c * v[0] + s * v[1], c * v[1] - s * v[0], v[2]]  # noqa: E731
-  start = turn([origin[i] - boxes.center[index, i] for i in range(3)])
-  enter = leave = axis = None
-  for i, (at, along) in enumerate(zip(start, turn(direction), strict=True)):
-    safe = jnp.where(jnp.abs(along) < 1e-9, 1e-9, along)
-    ends = (-boxes.half[index, i] - at) / safe, (boxes.half[index, i] - at) / safe
-    first, last = jnp.minimum(*ends), jnp.maximum(*ends)
-    if enter is None:
-      enter, leave, axis = first, last, jnp.zeros(first.shape, jnp.int32)
-    else:
-      axis = jnp.where(first > enter, i, axis)
-      enter, leave = jnp.maximum(enter, first), jnp.minimum(leave, last)
-  return enter, jnp.where(boxes.enabled[index], leave, -jnp.inf), axis
-
-
 class _Surface(NamedTuple):
   """Points with all that shading needs; every field (H, W) or a list of such."""
 
@@ -106,18 +65,12 @@ class _Surface(NamedTuple):
 def _tables(stage: Stage) -> list[jax.Array]:
   """27 columns (M,): A, A c, axes, axes·origin, material, part and person of every solid."""
   num_people = stage.valid.shape[0]
-  body, around = stage.bodies, stage.around
+  body, solids = stage.bodies, stage.solids
   dtype = stage.joints.dtype
-  flat = lambda array: array.reshape(-1, *array.shape[2:])  # noqa: E731
-  join = lambda name: jnp.concatenate([  # noqa: E731
-    flat(jnp.concatenate([getattr(body.whole, name), getattr(body.cut, name)], axis=1)),
-    getattr(around.whole, name), getattr(around.cut, name),
-  ])
-  matrix, center = join('matrix'), join('center')
   others = NUM_NEAR * (NUM_LEAVES + 1)
   eye = jnp.broadcast_to(jnp.eye(3, dtype=dtype), (others, 3, 3))
-  axes = jnp.concatenate([flat(body.axes), eye])
-  origin = jnp.concatenate([flat(body.origin), jnp.zeros((others, 3), dtype)])
+  axes = jnp.concatenate([body.axes.reshape(-1, 3, 3), eye])
+  origin = jnp.concatenate([body.origin.reshape(-1, 3), jnp.zeros((others, 3), dtype)])
   person = jnp.repeat(jnp.arange(num_people), bodies_lib.NUM_SOLIDS)
   first = num_people * len(Slot)
   objects = np.concatenate([
@@ -127,13 +80,14 @@ def _tables(stage: Stage) -> list[jax.Array]:
   nobody = jnp.zeros(others, jnp.int32)
   part = jnp.concatenate([body.part.reshape(-1), nobody])
   rows = [
-    matrix.reshape(-1, 9), solids_lib.rows_times(matrix, center), axes.reshape(-1, 9),
+    solids.matrix.reshape(-1, 9), solids_lib.rows_times(solids.matrix, solids.center),
+    axes.reshape(-1, 9),
     solids_lib.rows_times(axes, origin),
     *(column.astype(dtype)[:, None] for column in (
       material, part, jnp.concatenate([person, nobody])
     )),
   ]
-  return list(jnp.concatenate(rows, axis=1).T)
+  return list(hold(jnp.concatenate(rows, axis=1)).T)
 
 
 def _solid_surface(stage: Stage, hit: Hit, point: Planes) -> _Surface:
@@ -167,7 +121,7 @@ def _flat_surface(
     [boxes.center, jnp.stack([boxes.cos, boxes.sin], axis=-1)], axis=-1
   )
   still = jnp.asarray([[0, 0, 0, 1, 0]], columns.dtype).at[0, 2].set(around.low[2])
-  row = gather(list(jnp.concatenate([columns, still]).T), number)
+  row = gather(list(hold(jnp.concatenate([columns, still])).T), number)
   shifted = [point[i] - row[i] for i in range(3)]
   c, s = row[3], row[4]
   local = [c * shifted[0] + s * shifted[1], c * shifted[1] - s * shifted[0], shifted[2]]
@@ -205,9 +159,8 @@ def _materials(appearance: SceneAppearance, dtype) -> list[jax.Array]:
   """16 columns: persons' slots, objects with leaves, room."""
   sources = (appearance.people.materials, appearance.objects.materials, appearance.room.materials)
   rows = [source.pack() for source in sources]
-  return list(
-    jnp.concatenate([row.reshape(-1, row.shape[-1]) for row in rows]).astype(dtype).T
-  )
+  table = jnp.concatenate([row.reshape(-1, row.shape[-1]) for row in rows]).astype(dtype)
+  return list(hold(table).T)
 
 
 def _clothed(surface: _Surface, appearance: SceneAppearance) -> jax.Array:
@@ -239,7 +192,7 @@ def _albedo(
   per_person = jnp.concatenate([
     jnp.stack(people.details).astype(dtype), chosen.reshape(chosen.shape[0], -1).T
   ])
-  looked_up = gather(list(per_person), surface.person)
+  looked_up = gather(list(hold(per_person)), surface.person)
   count = len(people.details)
   painted = details.Details(*looked_up[:count])
   palette = details.Palette(*(
@@ -258,30 +211,30 @@ def _albedo(
 
 def light_axes(direction: jax.Array) -> jax.Array:
   """(3, 3) rows: two axes across the light and the direction towards it."""
-  return solids_lib.frame(direction, solids_lib.perpendicular(direction))
+  return solids_lib.frame(direction, jnp.zeros_like(direction))
 
 
-def _shadow(stage: Stage, point: Planes, direction: jax.Array, strips: int) -> jax.Array:
-  """(H, W) True where something stands between a point and the key light."""
+def _shadow(stage: Stage, point: Planes, direction: jax.Array) -> jax.Array:
+  """(H, W) 0 where something stands between a point and the key light, else 1."""
   basis = light_axes(direction.astype(stage.joints.dtype))
-  body, around = stage.bodies, stage.around
-  casters = jax.tree.map(lambda x: x[:, :bodies_lib.NUM_CASTERS], body.whole)
-  flat = lambda solids: jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), solids)  # noqa: E731
-  turned = [
-    casting.light_coefficients(solids_lib.transform(
-      solids_lib.concatenate(flat(own), other), basis, jnp.zeros(3, basis.dtype)
-    ))
-    for own, other in ((casters, around.whole), (body.cut, around.cut))
-  ]
+  around = stage.around
+  turned = solids_lib.transform(stage.solids, basis, jnp.zeros(3, basis.dtype))
+  coefficients = casting.light_coefficients(turned)
+  own_whole, own_cut, whole, cut = stage_lib.split(coefficients, stage.valid.shape[0])
+  own_whole = own_whole[:, :bodies_lib.NUM_CASTERS]
+  join = lambda own, others: jnp.concatenate([own.reshape(-1, casting.CUT), others])  # noqa: E731
+  casters = join(own_whole, whole), join(own_cut, cut)
   u, v, height = (sum(basis[i, j] * point[j] for j in range(3)) for i in range(3))
   limit = height + _SHADOW_BIAS_MM
-  best = casting.in_strips(partial(casting.cast_heights, *turned), (u, v, limit), strips)
-  dark = best > limit
+  best = casting.cast_heights(*casters, u, v, limit)
   ray = [jnp.broadcast_to(basis[2, i], u.shape) for i in range(3)]
-  for index in range(NUM_OBJECTS):
-    enter, leave, _ = box_span(around.boxes, index, point, ray)
-    dark |= (leave >= enter) & (leave > _SHADOW_BIAS_MM)
-  return dark
+
+  def add_box(lit, box):
+    enter, leave, _ = surroundings.box_span(box, point, ray)
+    return jnp.where((leave >= enter) & (leave > _SHADOW_BIAS_MM), 0, lit), None
+
+  lit, _ = jax.lax.scan(add_box, jnp.where(best > limit, 0, jnp.ones_like(u)), around.boxes)
+  return lit
 
 
 def _contact(stage: Stage, surface: _Surface) -> jax.Array:
@@ -306,7 +259,7 @@ def _contact(stage: Stage, surface: _Surface) -> jax.Array:
 
 
 def shade(
-  stage: Stage, hit: Hit, appearance: SceneAppearance, pixel: jax.Array, strips: int,
+  stage: Stage, hit: Hit, appearance: SceneAppearance, pixel: jax.Array,
 ) -> Planes:
   """Light that reaches the camera.
 
@@ -315,7 +268,6 @@ def shade(
     hit: what the rays meet.
     appearance: colours and light.
     pixel: () size of a pixel at depth 1.
-    strips: see `casting.in_strips`.
 
   Returns:
     Three (H, W) linear.
@@ -323,22 +275,22 @@ def shade(
   surface = _find_surface(stage, hit)
   albedo, material = _albedo(stage, hit, surface, appearance, pixel)
   light: Light = jax.tree.map(lambda x: x.astype(hit.depth.dtype), appearance.light)
-  dark = hold(_shadow(stage, surface.point, light.direction, strips))
+  lit = hold(_shadow(stage, surface.point, light.direction))
   contact = hold(_contact(stage, surface))
   normal = surface.normal
   towards = list(light.direction)
   facing = jnp.maximum(dot(normal, towards), 0)
-  key = hold(jnp.where(dark, 0, facing) * (0.3 + 0.7 * contact))
+  key = hold(lit * facing * (0.3 + 0.7 * contact))
   fill = hold(jnp.maximum(dot(normal, list(light.fill_direction)), 0))
   up = 0.5 + 0.5 * normal[2]
   view = normalized(hit.ray)
   half = normalized([towards[i] - view[i] for i in range(3)])
   shine = jnp.maximum(dot(normal, half), 0) ** 2
-  shine = hold(material.gloss * jnp.where(dark, 0, shine ** 8))
+  shine = hold(material.gloss * lit * shine ** 8)
   channels = []
   for i in range(3):
     ambient = light.ground[i] + (light.sky[i] - light.ground[i]) * up
     total = light.key[i] * key + (ambient + light.fill[i] * fill) * contact
-    lit = albedo[i] * total + light.key[i] * shine
-    channels.append(jnp.where(material.glow > 0, albedo[i], lit))
+    seen = albedo[i] * total + light.key[i] * shine
+    channels.append(jnp.where(material.glow > 0, albedo[i], seen))
   return hold(channels)

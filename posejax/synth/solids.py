@@ -68,12 +68,13 @@ def safe_unit(vector: jax.Array, fallback: jax.Array) -> jax.Array:
   return jnp.where(short, fallback, vector / jnp.sqrt(jnp.where(short, 1, square)))
 
 
-def perpendicular(axis: jax.Array) -> jax.Array:
-  """Some unit vector at right angles to unit vectors (..., 3)."""
-  flat = jnp.abs(axis[..., 2:]) < 0.9
-  up = jnp.asarray([0.0, 0.0, 1.0], axis.dtype)
-  side = jnp.asarray([0.0, 1.0, 0.0], axis.dtype)
-  return safe_unit(jnp.cross(axis, jnp.where(flat, up, side)), up)
+def cross(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Vector product along the last axis."""
+  return jnp.stack([
+    a[..., 1] * b[..., 2] - a[..., 2] * b[..., 1],
+    a[..., 2] * b[..., 0] - a[..., 0] * b[..., 2],
+    a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0],
+  ], axis=-1)
 
 
 def frame(up: jax.Array, left: jax.Array) -> jax.Array:
@@ -81,17 +82,21 @@ def frame(up: jax.Array, left: jax.Array) -> jax.Array:
 
   Args:
     up: (..., 3) direction of the third axis; world up where it has no length.
-    left: (..., 3) wanted second axis; any perpendicular one where it is (nearly) parallel to up.
+    left: (..., 3) wanted second axis; where it is zero or (nearly) parallel to up, any other one.
 
   Returns:
     (..., 3, 3).
   """
   up = safe_unit(up, jnp.asarray([0.0, 0.0, 1.0], up.dtype))
-  left = safe_unit(left, perpendicular(up))
   across = left - dot(left, up)[..., None] * up
-  parallel = dot(across, across)[..., None] < 1e-4
-  left = safe_unit(jnp.where(parallel, perpendicular(up), across), perpendicular(up))
-  return jnp.stack([jnp.cross(left, up), left, up], axis=-2)
+  parallel = (dot(across, across) <= 1e-4 * dot(left, left))[..., None]
+  x, y, z = (up[..., i] for i in range(3))
+  flat = jnp.abs(z) < 0.9
+  # Across the world's z or x, whichever is farther from `up`: never shorter than 0.4.
+  spare = jnp.stack([jnp.where(flat, -y, 0), jnp.where(flat, x, -z), jnp.where(flat, 0, y)], -1)
+  across = jnp.where(parallel, spare, across)
+  left = across * jax.lax.rsqrt(dot(across, across))[..., None]
+  return jnp.stack([cross(left, up), left, up], axis=-2)
 
 
 def ellipsoids(

@@ -18,6 +18,7 @@ import numpy as np
 
 from posejax.synth import solids as solids_lib
 from posejax.synth.domains import Domain
+from posejax.synth.planes import Planes
 from posejax.synth.textures import Material, Pattern, hsv_to_linear
 from posejax.synth.wardrobe import contrasting, in_range, next_color, pick
 
@@ -77,15 +78,13 @@ class Surroundings(NamedTuple):
   Attributes:
     low, high: (3,) mm, corners of the room.
     boxes: Boxes (N,).
-    whole: Solids, leaves.
-    cut: Solids, posts and pots.
+    solids: Solids, NUM_LEAVES of each near object without cuts, then its post or pot.
   """
 
   low: jax.Array
   high: jax.Array
   boxes: Boxes
-  whole: solids_lib.Solids
-  cut: solids_lib.Solids
+  solids: solids_lib.Solids
 
 
 def _background_material(domain: Domain, kind: str, draws) -> Material:
@@ -251,16 +250,16 @@ def build_surroundings(
     base + objects.half[:, 2:] * lift, objects.half, jnp.cos(objects.yaw), jnp.sin(objects.yaw),
     there & (objects.kind == _BOX),
   )
-  whole, cut = _round_objects(objects, base, there)
   return Surroundings(
-    jnp.append(-half, floor), jnp.append(half, top).astype(joints.dtype), boxes, whole, cut
+    jnp.append(-half, floor), jnp.append(half, top).astype(joints.dtype), boxes,
+    _round_objects(objects, base, there),
   )
 
 
 def _round_objects(
   objects: Objects, base: jax.Array, there: jax.Array
-) -> tuple[solids_lib.Solids, solids_lib.Solids]:
-  """Leaves (whole) and posts or pots (cut) of the objects beside people."""
+) -> solids_lib.Solids:
+  """Leaves, then posts or pots of the objects beside people."""
   near = slice(0, NUM_NEAR)
   base, half, kind = base[near], objects.half[near], objects.kind[near]
   up = jnp.asarray([0.0, 0.0, 1.0], base.dtype)
@@ -286,4 +285,34 @@ def _round_objects(
   axes = jnp.broadcast_to(jnp.eye(3, dtype=base.dtype), (*center.shape[:1], 3, 3))
   whole = solids_lib.ellipsoids(center, axes, leaf_half)
   planted = jnp.repeat(there[near] & (kind == _PLANT), NUM_LEAVES)
-  return whole._replace(enabled=whole.enabled & planted), cut
+  return solids_lib.concatenate(whole._replace(enabled=whole.enabled & planted), cut)
+
+
+def box_span(
+  box: Boxes, origin: Planes, direction: Planes
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Where rays are inside of one box.
+
+  Args:
+    box: without the axis N.
+    origin: three planes or numbers, mm.
+    direction: three planes or numbers.
+
+  Returns:
+    Two planes, entry and exit in lengths of `direction` (the exit is before the entry where the box
+    is missed), and the int32 axis of the face of entry.
+  """
+  turn = lambda v: [  # noqa: E731
+    box.cos * v[0] + box.sin * v[1], box.cos * v[1] - box.sin * v[0], v[2]
+  ]
+  start = turn([origin[i] - box.center[i] for i in range(3)])
+  entries, exits = [], []
+  for i, (at, along) in enumerate(zip(start, turn(direction), strict=True)):
+    slow = jnp.where(jnp.abs(along) < 1e-9, 1e-9, along)
+    ends = (-box.half[i] - at) / slow, (box.half[i] - at) / slow
+    entries.append(jnp.minimum(*ends))
+    exits.append(jnp.maximum(*ends))
+  enter = jnp.maximum(jnp.maximum(entries[0], entries[1]), entries[2])
+  leave = jnp.minimum(jnp.minimum(exits[0], exits[1]), exits[2])
+  axis = jnp.where(enter == entries[0], 0, jnp.where(enter == entries[1], 1, 2))
+  return enter, jnp.where(box.enabled, leave, -jnp.inf), axis.astype(jnp.int32)

@@ -72,6 +72,20 @@ def test_wrong_kinds_are_refused():
     camera_lib.project(np.zeros((1, 3), complex), INTRINSICS)
 
 
+@pytest.mark.parametrize('wrong', [0, -1.0, np.float32(-5), np.nan, np.inf])
+@pytest.mark.parametrize(
+  ('function', 'arguments'), valid_arguments()[:3], ids=lambda value: getattr(value, '__name__', '')
+)
+def test_a_least_depth_is_finite_and_positive(function, arguments, wrong):
+  with pytest.raises(ValueError, match=rf'^{function.__name__}: min_depth must be .*got [^\n]*$'):
+    function(**arguments, min_depth=wrong)
+
+
+def test_a_traced_least_depth_works():
+  least = jax.jit(lambda depth: camera_lib.in_front(np.full((1, 3), 30.0), depth))
+  assert least(20.0)[0] and not least(40.0)[0]
+
+
 def test_zero_points_and_integers():
   for function, arguments in valid_arguments(num=0)[:9]:
     function(**arguments)

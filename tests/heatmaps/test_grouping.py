@@ -356,7 +356,21 @@ def test_clear_errors(changes, message):
     # Shapes are checked while tracing: nothing is compiled.
     jax.eval_shape(lambda: group_people(**(arguments | changes)))
   with pytest.raises(ValueError, match=r'scores must have shape \(L, K, K\)'):
-    match_limbs(jnp.zeros((3, 2)))
+    match_limbs([[0.0, 1.0]])
+
+
+@pytest.mark.parametrize('name', ['scores', 'matched'])
+@pytest.mark.parametrize('shape', [(1, 2, 2), (2, 3, 3), (2, 2), (1, 2, 2, 2)])
+def test_pairs_that_do_not_fit_the_peaks(name, shape):
+  peaks = Peaks(jnp.zeros((3, 2, 2)), jnp.zeros((3, 2)), jnp.zeros((3, 2), bool))
+  pairs = {'scores': jnp.zeros((2, 2, 2)), 'matched': jnp.zeros((2, 2, 2), bool)}
+  pairs[name] = jnp.zeros(shape, pairs[name].dtype)
+  with pytest.raises(ValueError, match=rf'^assemble: {name} must have shape \(2, 2, 2\), got.*vmap'):
+    assemble(peaks, **pairs, limbs=((0, 1), (1, 2)), max_people=2)
+
+
+def test_plain_lists_are_matched():
+  np.testing.assert_array_equal(match_limbs([[[0.9, 0.8], [0.7, 0.1]]]), [np.eye(2)])
 
 
 any_float = st.floats(width=32) | st.sampled_from([0, 0.5, 1])
