@@ -212,6 +212,12 @@ BAD = {
   'comment': (('0 0 0 90 90', '# 0 0 90 90'), 21, 'column 1'),
   'comma': (('0 0 0 90 90', '0 0 0 90,5 90'), 21, 'column 4'),
   'nul': (('Chest', 'Ch\0st'), 6, 'NUL'),
+  # A megabyte each: minutes, unless they are read in linear time.
+  'long offset': (('OFFSET 0 5 0', f'OFFSET 0 {"1" * 2**20}x 0'), 8, 'expected a number'),
+  'long fraction': (('OFFSET 0 5 0', f'OFFSET 0 1.{"1" * 2**20}x 0'), 8, 'expected a number'),
+  'long exponent': (('OFFSET 0 5 0', f'OFFSET 0 1e{"1" * 2**20}x 0'), 8, 'expected a number'),
+  'many digits': (('OFFSET 0 5 0', f'OFFSET 0 {"1" * 2**20} 0'), 8, 'expected a number'),
+  'long cell': (('0 0 0 90 90', f'0 0 0 {"1" * 2**20}x 90'), 21, 'column 4'),
 }
 
 
