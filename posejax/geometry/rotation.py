@@ -73,7 +73,10 @@ def matrix_to_sincos(rotation: jax.Array) -> jax.Array:
   """
   r = arguments.as_float('matrix_to_sincos', 'rotation', rotation, (3, 3))
   # (−R01, R11) and (−R20, R22) are cos b times the (sin, cos) of yaw and of forward lean.
-  locked = jnp.maximum(jnp.abs(r[0, 1]), jnp.abs(r[1, 1])) < vectors.MIN_LENGTH
+  # Both are judged: were one alone too short, `_unit` would drop g and the yaw not make up for it.
+  yaw_size = jnp.maximum(jnp.abs(r[0, 1]), jnp.abs(r[1, 1]))
+  pitch_size = jnp.maximum(jnp.abs(r[2, 0]), jnp.abs(r[2, 2]))
+  locked = jnp.minimum(yaw_size, pitch_size) < vectors.MIN_LENGTH
   yaw = _unit(jnp.where(locked, r[1, 0], -r[0, 1]), jnp.where(locked, r[0, 0], r[1, 1]))
   pitch = _unit(jnp.where(locked, 0, -r[2, 0]), jnp.where(locked, 1, r[2, 2]))
   cos_lean = yaw[1] * r[1, 1] - yaw[0] * r[0, 1]
