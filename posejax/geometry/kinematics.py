@@ -15,8 +15,8 @@ Which rows FK reads: **all of them**, also the hips' and the left shoulder's. `c
 makes a network's raw output a valid set (neck straight up, hips in the YZ plane, l_hip and
 l_shoulder opposite to the right ones), and then FK infers exactly those joints; poses of T_L, whose
 shoulders are seldom symmetric to the last digit, keep what they had. FK(T_L(p)) = canonicalize(p)
-for every pose, T_L(FK(p_l)) = p_l for every valid set, where no two bones that span a frame are
-parallel within 1e-3 rad of the branch (`frames`).
+for every pose, T_L(FK(p_l)) = p_l for every valid set; only where a frame is degenerate to 1e-3
+within rounding can the two take different branches (`frames`).
 
 On CPU, XLA takes minutes to compile `jax.vmap(jax.jacfwd(...))` of these functions. For Jacobians
 of a batch repeat the poses and vmap `jax.jvp` or `jax.vjp` over one flat batch.
