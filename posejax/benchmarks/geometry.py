@@ -130,7 +130,7 @@ def _rotation_rows(batch: int, seconds: float) -> Iterator[harness.Row]:
   yield _row(
     'Euler angles to matrices', rotation.euler_to_matrix, numpy_geometry.euler_to_matrix_loop,
     numpy_geometry.euler_to_matrix_vectorized, (angles,), seconds, unit='matrices', atol=1e-5,
-    note="four fifths of the time are XLA's sines and cosines on CPU, which NumPy vectorises better",
+    note="three quarters of the time are XLA's sines and cosines, which NumPy vectorises better",
   )
 
 
