@@ -51,8 +51,8 @@ def draw(joints: jax.Array, visible: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def find(heatmaps: jax.Array, pafs: jax.Array, persons: int):
-  """The people of one image's maps, with a few slots more than there are persons."""
-  slots = persons + 4
+  """The people of one image's maps, with slots for false ones too: NumPy's lists have no end."""
+  slots = 2 * persons + 4
   return group_people(heatmaps, pafs, J15.limbs, max_people=slots, max_peaks=slots)
 
 

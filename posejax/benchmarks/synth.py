@@ -5,6 +5,7 @@ each ray of a picture meets. Motions, scenes and the shading of pictures have no
 implementation; their rows give our rate alone. Scenes with their maps are a row of `heatmaps`.
 """
 
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -18,7 +19,6 @@ from posejax.synth import (
   DOMAIN_A,
   SceneConfig,
   casting,
-  render_scene,
   sample_appearance,
   sample_local_poses,
   sample_motion,
@@ -26,6 +26,7 @@ from posejax.synth import (
 )
 from posejax.synth import bodies as bodies_lib
 from posejax.synth import solids as solids_lib
+from posejax.synth.renderer import render_batch
 
 _PEOPLE = 4
 
@@ -153,11 +154,7 @@ def _picture_row(
 ) -> harness.Row:
   scenes, cameras, looks = _world(side, batch, people)
 
-  @jax.jit
-  def function(joints, valid, cameras, looks):
-    render = lambda args: render_scene(*args, (side, side))  # noqa: E731
-    return jax.lax.map(render, (joints, valid, cameras, looks))
-
+  function = jax.jit(functools.partial(render_batch, size=(side, side)))
   placed = int(scenes.valid.sum())
   return harness.compare(
     f'pictures {side}², {people} persons, batch {batch}', 'pictures', batch, function,

@@ -53,7 +53,8 @@ class Sensor(NamedTuple):
   Attributes:
     gain: (3,) exposure times tint.
     noise: () standard deviation of the noise at full brightness, linear.
-    blur: () sigma, px of an image whose longer side has 128; larger images blur alike.
+    blur: () sigma, px of an image whose longer side has 128; larger images have sharper lenses:
+      sigma grows with the square root of their side.
     vignette: () darkening of the corners, share.
     seed: () uint32 of the noise.
   """
@@ -95,7 +96,7 @@ def _light_from_draws(numbers: jax.Array, domain: Domain) -> Light:
     fill_direction=_direction(turn, 0.6 * elevation),
     fill=ambient * (0.25 + 0.35 * next(draws)),
     sky=ambient,
-    ground=ambient * 0.65,
+    ground=ambient * 0.7,
   )
 
 

@@ -42,7 +42,7 @@ class Domain(NamedTuple):
     furniture, occluders: probability of each box around the room, each object beside a person.
     elevation: of the light, degrees. key_hsv, key_power, ambient_hsv, ambient_power: light.
     exposure: factor. cast_hsv: tint of the sensor. noise: of the sensor, linear.
-    blur: sigma, in pixels of an image 128 px long. vignette: darkening in the corners.
+    blur: sigma, px of an image 128 px long. vignette: darkening in the corners.
   """
 
   top_hsv: np.ndarray
@@ -99,10 +99,10 @@ _BOUNDS = {
   'grain': (0.0, 0.45),
   'elevation': (12.0, 85.0),
   'key_power': (0.3, 3.0),
-  'ambient_power': (0.1, 1.0),
+  'ambient_power': (0.18, 1.0),
   'exposure': (0.5, 1.8),
-  'noise': (0.0, 0.08),
-  'blur': (0.3, 1.6),
+  'noise': (0.0, 0.05),
+  'blur': (0.3, 1.2),
   'vignette': (0.0, 0.7),
 }
 
@@ -144,7 +144,7 @@ DOMAIN_A = _domain(
   key_power=(0.6, 0.95),
   ambient_hsv=((0.5, 0.0, 0.95), (0.7, 0.08, 1.0)),
   ambient_power=(0.45, 0.65),
-  exposure=(0.9, 1.15),
+  exposure=(1.0, 1.3),
   cast_hsv=((0.0, 0.0, 1.0), (1.0, 0.03, 1.0)),
   noise=(0.002, 0.008),
   blur=(0.32, 0.45),

@@ -21,7 +21,7 @@ import numpy as np
 
 from posejax.geometry import skeleton as skeleton_lib
 from posejax.geometry.arguments import as_float
-from posejax.geometry.camera import Camera
+from posejax.geometry.camera import Camera, Intrinsics
 from posejax.synth import bodies as bodies_lib
 from posejax.synth import casting, sensor, shading, surroundings
 from posejax.synth import solids as solids_lib
@@ -65,7 +65,8 @@ def render_scene(
   Args:
     joints_world: (P, 17, 3) mm, world frame, J17. P may be 0.
     valid: (P,) bool: which persons exist. One with a joint that is not finite does not.
-    camera: one camera.
+    camera: one camera. One with numbers that are not finite, or a focal length that is not
+      positive, sees black: image, mask, depth and visible are all 0.
     appearance: how it looks, for P persons.
     size: (H, W) px.
     supersample: rays per pixel along each side, for the image alone.
@@ -78,7 +79,7 @@ def render_scene(
   """
   joints = as_float('render_scene', 'joints_world', joints_world, ('P', _JOINTS, 3))
   _check(joints, valid, camera, appearance, size, supersample)
-  camera = jax.tree.map(lambda x: jnp.asarray(x, joints.dtype), camera)
+  camera, works = _working(jax.tree.map(lambda x: jnp.asarray(x, joints.dtype), camera))
   valid = jnp.asarray(valid).astype(bool) & jnp.all(jnp.isfinite(joints), axis=(1, 2))
   joints = jnp.where(valid[:, None, None], joints, 0)
   stage = stage_lib.build_stage(joints, valid, camera, appearance)
@@ -92,7 +93,52 @@ def render_scene(
     cells = (height, supersample, width, supersample)
     light = [plane.reshape(cells).mean(axis=(1, 3)) for plane in light]
   mark = sensor.fingerprint(joints, camera.rotation, camera.translation)
-  return Rendering(sensor.expose(light, appearance.sensor, mark), mask, hit.depth, visible)
+  image = sensor.expose(light, appearance.sensor, mark)
+  return jax.tree.map(
+    lambda x: jnp.where(works, x, jnp.zeros_like(x)), Rendering(image, mask, hit.depth, visible)
+  )
+
+
+def render_batch(
+  joints_world: jax.Array,
+  valid: jax.Array,
+  cameras: Camera,
+  appearances: SceneAppearance,
+  size: tuple[int, int],
+  supersample: int = 1,
+  chunk: int = 4,
+) -> Rendering:
+  """`render_scene` for a batch, a few pictures at a time: on CPU they stay in the cache.
+
+  Measured on two cores: 260 pictures/s in chunks of 4, 100/s when 64 are vmapped at once, which
+  also takes 16 times the memory. A GPU wants large chunks.
+
+  Args:
+    joints_world: (B, P, 17, 3) mm.
+    valid: (B, P) bool.
+    cameras: Camera with leading axis B.
+    appearances: SceneAppearance with leading axis B.
+    size: (H, W) px.
+    supersample: as in `render_scene`.
+    chunk: pictures at a time.
+
+  Returns:
+    Rendering with leading axis B.
+  """
+  return jax.lax.map(
+    lambda arguments: render_scene(*arguments, size, supersample),
+    (joints_world, valid, cameras, appearances), batch_size=chunk,
+  )
+
+
+def _working(camera: Camera) -> tuple[Camera, jax.Array]:
+  """The camera, or a harmless one in the place of one that can't work; () bool which it is."""
+  finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(camera)]))
+  works = finite & jnp.all(camera.intrinsics.focal > 0)
+  dtype = camera.rotation.dtype
+  zero = jnp.zeros(3, dtype)
+  spare = Camera(Intrinsics(zero[:2] + 1, zero[:2]), jnp.eye(3, dtype=dtype), zero)
+  return jax.tree.map(lambda x, y: jnp.where(works, x, y), camera, spare), works
 
 
 def _check(joints, valid, camera, appearance, size, supersample):

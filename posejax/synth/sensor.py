@@ -16,7 +16,7 @@ from posejax.synth.textures import byte, mix_bits
 
 _BLUR_SIDE = 128
 # Larger than the widest blur of the domains, in px of a 128 px image.
-_MAX_SIGMA = 1.6
+_MAX_SIGMA = 1.2
 
 
 def fingerprint(*arrays: jax.Array) -> jax.Array:
@@ -34,7 +34,7 @@ def fingerprint(*arrays: jax.Array) -> jax.Array:
 def _blur(image: Planes, sigma: jax.Array) -> Planes:
   """Gaussian blur of (H, W) planes, separable; edges are repeated."""
   height, width = image[0].shape
-  radius = max(1, math.ceil(2 * _MAX_SIGMA * max(height, width) / _BLUR_SIDE))
+  radius = max(1, math.ceil(2 * _MAX_SIGMA * math.sqrt(max(height, width) / _BLUR_SIDE)))
   offsets = np.arange(-radius, radius + 1)
   weights = jnp.exp(-0.5 * (offsets.astype(sigma.dtype) / jnp.maximum(sigma, 1e-3)) ** 2)
   weights = weights / jnp.sum(weights)
@@ -74,7 +74,7 @@ def expose(image: Planes, sensor: Sensor, mark: jax.Array) -> jax.Array:
   image = [plane * sensor.gain[i] * corner for i, plane in enumerate(image)]
   # Highlights bend instead of clipping at once.
   image = [plane / (1 + 0.18 * plane) for plane in image]
-  image = _blur(image, sensor.blur * (longer / _BLUR_SIDE))
+  image = _blur(image, sensor.blur * math.sqrt(longer / _BLUR_SIDE))
   index = jnp.arange(height * width, dtype=jnp.uint32).reshape(height, width)
   seed = mix_bits(sensor.seed + mark)
   shown = []

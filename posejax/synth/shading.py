@@ -259,7 +259,7 @@ def _contact(stage: Stage, surface: _Surface) -> jax.Array:
 
 
 def shade(
-  stage: Stage, hit: Hit, appearance: SceneAppearance, pixel: jax.Array,
+  stage: Stage, hit: Hit, appearance: SceneAppearance, pixel: jax.Array
 ) -> Planes:
   """Light that reaches the camera.
 

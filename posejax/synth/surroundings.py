@@ -138,7 +138,7 @@ def room_from_draws(numbers: jax.Array, domain: Domain) -> Room:
     seed=wall.seed + 1,
   )
   ceiling = wall._replace(
-    color=0.5 + 0.4 * wall.color, pattern=0 * wall.pattern, pictures=0 * wall.pictures
+    color=0.7 + 0.3 * wall.color, pattern=0 * wall.pattern, pictures=0 * wall.pictures
   )
   sky = _sky(draws)
   outside = next(draws) < domain.sky
