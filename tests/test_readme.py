@@ -32,3 +32,8 @@ def test_commands_are_there():
     assert (ROOT / path).is_file()
   for module in re.findall(r'python -m (posejax\.\w+)', README):
     assert (ROOT / (module.replace('.', '/') + '.py')).is_file()
+
+
+def test_nothing_is_left_to_fill_in():
+  prose = re.sub(r'```.*?```', '', README, flags=re.DOTALL)
+  assert not re.findall(r'^[A-Z]{5,}$', prose, re.MULTILINE) and 'TODO' not in README

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from stand import as_float64, first_hit, span
 
 from posejax.synth import casting
 from posejax.synth import solids as solids_lib
+from tests.synth.stand import as_float64, first_hit, span
 
 QUICK = {'xla_backend_optimization_level': 0}
 COUNT = 9
@@ -114,10 +114,9 @@ def test_camera_inside_of_the_uncut_ellipsoid():
   # begins 700 mm in front of it. Rays near its axis enter through the flat end.
   limb, _ = solids_lib.segments(
     np.array([[0, 0, 700.0]]), np.array([[20.0, 0, 1100]]), np.array([[1.0, 0, 0]]),
-    np.array([[80.0, 75, 50]]), np.ones(1), np.array([[0.0, 1]]),
+    np.array([[80.0, 66, 50]]), np.ones(1), np.array([[0.0, 1]]),
   )
-  to_center = np.asarray(limb.matrix[0] @ limb.center[0])
-  limb = limb._replace(matrix=limb.matrix * 0.99 if to_center @ to_center > 1 else limb.matrix)
+  assert np.linalg.norm(limb.matrix[0] @ limb.center[0]) < 1
   padded = jax.tree.map(lambda x: jnp.concatenate([x] * (2 * COUNT)), limb)
   far = padded._replace(enabled=jnp.arange(2 * COUNT) == COUNT)
   w, index = VIEW(far, np.array([[0.0, 0.02]]), np.array([[0.0, 0.01]]))
@@ -162,8 +161,8 @@ def test_segment_has_its_radii():
 @pytest.mark.parametrize(
   ('up', 'left'),
   [
-    ((0, 0, 0), (0, 0, 0)), ((0, 0, 1), (0, 0, 3)), ((1, 0, 0), (0, 0, 0)), ((0, 2, 0), (0, 1e-9, 0)),
-    ((1e-20, 0, 0), (0, 1, 0)), ((3, 4, 0), (0, 0, 5)),
+    ((0, 0, 0), (0, 0, 0)), ((0, 0, 1), (0, 0, 3)), ((1, 0, 0), (0, 0, 0)),
+    ((0, 2, 0), (0, 1e-9, 0)), ((1e-20, 0, 0), (0, 1, 0)), ((3, 4, 0), (0, 0, 5)),
   ],
 )
 def test_frame_is_a_rotation_whatever_it_is_given(up, left):
