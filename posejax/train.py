@@ -39,7 +39,8 @@ def run(config, workdir: pathlib.Path, cache: pathlib.Path | None) -> int:
   except _FOR_USERS as error:
     print(f'posejax.train: {error}', file=sys.stderr)
     return 2
-  metrics = METHOD.evaluate(config, products)
+  evaluation = METHOD.evaluate(config, products, METHOD.splits[-1])
+  metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
   # JSON has no nan: what could not be measured is null.
   content = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
   write_atomically(workdir / 'metrics.json', json.dumps(content, indent=1) + '\n')

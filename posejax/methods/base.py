@@ -16,6 +16,9 @@ import ml_collections
 import numpy as np
 import optax
 
+from posejax.geometry.skeleton import Skeleton
+from posejax.metrics.figures import Metric, SceneSums, Table
+
 # Trees of arrays. `Networks` has one entry per network, so that freezing is by name.
 Tree = Any
 Networks = Mapping[str, Tree]
@@ -240,6 +243,69 @@ class People(NamedTuple):
   valid: jax.Array
 
 
+class Case(NamedTuple):
+  """One picture with what was found in it and what is true.
+
+  Attributes:
+    image: (H, W, 3) uint8.
+    teacher: (T, J, 2) px, 2D poses of the teacher.
+    teacher_seen: (T, J) bool.
+    people: what the method inferred, unbatched.
+    truth_2d: (G, J, 2) px, people that count.
+    truth_camera: (G, J, 3) mm, camera-centred.
+    match: (G,) slot of `people` that each got, or -1.
+    error: mm, mean root-relative error of the joints of matched people; nan if nobody matched.
+  """
+
+  image: np.ndarray
+  teacher: np.ndarray
+  teacher_seen: np.ndarray
+  people: People
+  truth_2d: np.ndarray
+  truth_camera: np.ndarray
+  match: np.ndarray
+  error: float
+
+
+class PoseSet(NamedTuple):
+  """Poses to look at, such as decoded samples of a prior: (N, J, 3) mm, canonical frame."""
+
+  title: str
+  note: str
+  poses: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """What evaluating a finished run gives: figures, and what pictures of it need.
+
+  Attributes:
+    split: the set that was looked at.
+    metrics: name → Metric.
+    headline: name of the metric that a reader looks at first.
+    baselines: names of the metrics that stand beside it.
+    lead: name of the metric that says how far the headline is above its baseline.
+    tables: what the report shows of the metrics, in order.
+    scene_sums: metric → SceneSums of its share.
+    cases: every picture of the split with people that count, in the order of the set.
+    pose_sets: in order.
+    notes: of the protocol: who counts, how people are matched.
+    skeleton: of all joints.
+  """
+
+  split: str
+  metrics: Mapping[str, Metric]
+  headline: str
+  baselines: tuple[str, ...]
+  lead: str
+  tables: tuple[Table, ...]
+  scene_sums: Mapping[str, SceneSums]
+  cases: tuple[Case, ...]
+  pose_sets: tuple[PoseSet, ...]
+  notes: tuple[str, ...]
+  skeleton: Skeleton
+
+
 @dataclasses.dataclass(frozen=True)
 class Interval:
   """Allowed values of a number in a config: lo ≤ value ≤ hi; `whole` admits integers alone."""
@@ -282,14 +348,16 @@ class Method:
     name: for logs and files.
     stages: in order.
     rules: dotted config field → what it may hold; a field without a rule is refused.
-    evaluate: (config, products, split) → metrics by name, the protocol in the name.
+    splits: names of the stages that are sets to evaluate on; the last one is the test set.
+    evaluate: (config, products, split) → Evaluation.
     infer: (config, products) → function: uint8 images (B, H, W, 3) → People with leading axis B.
   """
 
   name: str
   stages: tuple[StagePlan, ...]
   rules: Mapping[str, Rule]
-  evaluate: Callable[..., dict[str, float]] | None = None
+  splits: tuple[str, ...] = ()
+  evaluate: Callable[..., Evaluation] | None = None
   infer: Callable[..., Callable[[jax.Array], People]] | None = None
 
   def plan(self, name: str) -> StagePlan:

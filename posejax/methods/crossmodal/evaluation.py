@@ -1,0 +1,115 @@
+"""The evaluation of a finished run: all figures, and what the report's pictures need."""
+
+import ml_collections
+import numpy as np
+
+from posejax.data import batches
+from posejax.methods.base import Evaluation, Metric, Product
+from posejax.methods.crossmodal import (
+  cases,
+  evaluate,
+  infer,
+  lift,
+  observed,
+  pairs,
+  plane,
+  prior,
+  teacher,
+  wording,
+)
+from posejax.metrics import statistics
+
+_BATCH = 32
+_HEADLINE = '3dpck_rel_matched'
+_BASELINES = ('one_yaw', 'person_yaw', 'rotation')
+_NOTES = (
+  f'People who count: their pelvis is inside the picture and at least '
+  f'{100 * pairs.MIN_VISIBLE:g} % of their pixels are not hidden.',
+  'A prediction is matched to a person by 2D alone: at least one of 13 joints within 40 px of a '
+  'frame 2,048 px wide, scaled to the picture, in both x and y; the most such joints win '
+  '(MuPoTS-3D).',
+  'The pelvis is never scored: 14 of 15 joints are. Nothing is rescaled by the true bones.',
+  'Intervals: 95 % bootstrap over pictures, 2,000 draws. They say how much the figures depend on '
+  'the pictures, not how much a training with another seed would differ.',
+  'The camera (focal length = image side) is known to the method.',
+)
+
+
+def evaluate_run(
+  config: ml_collections.ConfigDict, products: dict[str, Product], split: str = 'test'
+) -> Evaluation:
+  """Evaluates a finished run.
+
+  Args:
+    config: of the run.
+    products: of its stages; of the sets, `images_a`, `validation` and `split`.
+    split: 'test' or 'validation'.
+  """
+  truth, side = products[split].arrays, config.world.image_size
+  people = batches.in_batches(infer.predictor(config, products), truth['images'], _BATCH)
+  mean_pose = prior.mean_artificial_pose()
+  values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
+
+  sums = evaluate.scene_sums(people, truth, side)
+  rival = evaluate.rival_sums(people, truth, side, mean_pose)
+  ours = sums[_HEADLINE]
+  estimates = {name: evaluate.interval(name, value) for name, value in sums.items()}
+  estimates[evaluate.RIVAL] = evaluate.interval(evaluate.RIVAL, rival)
+  estimates[evaluate.LEAD] = statistics.paired_bootstrap(
+    100 * ours.sums, 100 * rival.sums, ours.weights
+  )
+
+  seen = _observed(config, products, truth)
+  student = evaluate.student_rows(people, truth, side)
+  found = evaluate.teacher_rows(seen, truth, side)
+  values |= plane.own_metrics('teacher', found, side)
+  values['teacher_2d_mpjpe_found_px'] = plane.mean_error(found)
+  values |= plane.shared_metrics({'teacher': found, 'student': student}, side)
+  values |= plane.domain_metrics(
+    {'a': _held_back(config, products), 'b': _domain_b(config, products, split, found)}, side
+  )
+  values |= {name: estimate.mean for name, estimate in estimates.items()}
+  metrics = {
+    name: wording.described(name, value, *estimates.get(name, (value,))[1:])
+    for name, value in values.items()
+  }
+  pose_sets, plausible = cases.decoded_sets(config, products)
+  return Evaluation(
+    split=split, metrics=metrics | plausible, headline=_HEADLINE,
+    baselines=tuple(evaluate.BASELINE.format(name) for name in _BASELINES),
+    lead=evaluate.LEAD,
+    tables=wording.tables(_joints(metrics)),
+    scene_sums=sums | {evaluate.RIVAL: rival},
+    cases=cases.cases_of(people, seen, truth, side),
+    pose_sets=pose_sets, notes=_NOTES, skeleton=lift.SKELETON,
+  )
+
+
+def _observed(config, products, truth) -> dict[str, np.ndarray]:
+  return observed.observe(
+    teacher.frozen(config, products), truth['images'], config.world.max_people
+  )
+
+
+def _held_back(config, products) -> plane.Rows:
+  """The teacher on the pictures of domain A that its training held back (`teacher.build`)."""
+  arrays = products['images_a'].arrays
+  held = max(len(arrays['images']) // 20, 1)
+  truth = {name: array[-held:] for name, array in arrays.items()}
+  return evaluate.teacher_rows(_observed(config, products, truth), truth, config.world.image_size)
+
+
+def _domain_b(config, products, split: str, found: plane.Rows) -> plane.Rows:
+  """The teacher on the validation pictures: B's look with A's kinds of motion."""
+  if split == 'validation':
+    return found
+  truth = products['validation'].arrays
+  return evaluate.teacher_rows(_observed(config, products, truth), truth, config.world.image_size)
+
+
+def _joints(metrics: dict[str, Metric]) -> tuple[str, ...]:
+  """Joints that have a row of their own, left and right together, in the skeleton's order."""
+  names = (joint.removeprefix('r_').removeprefix('l_') for joint in lift.SKELETON.joints)
+  return tuple(dict.fromkeys(
+    name for name in names if f'{_HEADLINE}_{name}' in metrics
+  ))
