@@ -37,7 +37,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'h': {
         'down': (((64, 3), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
         'bottom': ((128, 1),),
-        'up': (((96, 5), (256, 1)),),
+        'up': (((96, 5), (256, 1)),), 'window': (),
       },
       'batch_images': 16, 'batch_scenes': 16, 'steps': (300, 1500, 600), 'warmup': 100,
       'clip': 1.0,
@@ -72,5 +72,5 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})
   config.align.g.hidden = ((8, 3),)
   config.align.h.update({
-    'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
+    'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),), 'window': ((8, 3),),
   })

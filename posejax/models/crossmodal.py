@@ -77,6 +77,8 @@ class HConfig:
     up: layers of each finer grid on the way back, behind a deconvolution and its skip. The last
       grid reached is the output's: with three grids down and one up it has stride 16.
     embedding: length of φ.
+    window: layers that are computed at the roots alone: the first a convolution on the window
+      around each, the others 1×1. None in the paper; a wide view for next to nothing [R].
     slots: K, poses a cell.
     roots: whether there are root logits (`root_source` student, K > 1).
     offsets: whether there is a root position inside the cell (K > 1).
@@ -86,6 +88,7 @@ class HConfig:
   down: tuple[Layers, ...]
   bottom: Layers
   up: tuple[Layers, ...]
+  window: Layers = ()
   embedding: int = 32
   slots: int = 1
   roots: bool = False
@@ -103,11 +106,14 @@ class HConfig:
     halving = [widths[0][1] for widths in self.down[1:]]
     others = [*self.down[0], *self.bottom] + [x for w in self.down[1:] for x in w[1:]]
     others += [x for widths in self.up for x in widths]
+    others += self.window
     if any(kernel % 2 for kernel in halving) or any(kernel % 2 == 0 for _, kernel in others):
       raise ValueError(
         'HConfig: kernels must be odd, and even for the first layer of each coarser grid, got '
-        f'down {self.down}, bottom {self.bottom}, up {self.up}'
+        f'down {self.down}, bottom {self.bottom}, up {self.up}, window {self.window}'
       )
+    if any(kernel != 1 for _, kernel in self.window[1:]):
+      raise ValueError(f'HConfig: window layers after the first must be 1×1, got {self.window}')
 
   @property
   def coarsest(self) -> int:
@@ -118,6 +124,11 @@ class HConfig:
   def cells(self) -> int:
     """Cells of v, a side, that one output cell spans: 2 is stride 16."""
     return self.coarsest // 2 ** len(self.up)
+
+  @property
+  def reach(self) -> int:
+    """Output cells, a side, that one root reads."""
+    return self.window[0][1] if self.window else 1
 
 
 G_PAPER = GConfig(hidden=((128, 7),) * 4, last_kernel=7, latent=1024, skip=128)
@@ -186,8 +197,8 @@ class MapEncoder(nn.Module):
 class PoseNet(nn.Module):
   """H: the teacher's latent maps to the neural representation; H′ is another instance.
 
-  `features` is the trunk, `heads` and `roots` the last 1×1 layers: `heads` at root cells alone
-  equals `heads` everywhere read at the root cells, and costs next to nothing.
+  `features` is the trunk, `heads` and `roots` the last layers: `heads` of the windows around root
+  cells alone equals `heads` everywhere read at the root cells, and costs next to nothing.
 
   Attributes:
     config: layers.
@@ -200,6 +211,11 @@ class PoseNet(nn.Module):
   def setup(self):
     config = self.config
     self.trunk = _Trunk(config, self.dtype)
+    self.window = [
+      layers.Conv(
+        width, kernel, kernel_init=layers.he_init(config.leak), dtype=self.dtype,
+      ) for width, kernel in config.window
+    ]
     self.pose = nn.Dense(
       config.slots * (config.embedding + ROTATION + 1),
       kernel_init=layers.he_init(1.0, gain=0.1),
@@ -224,7 +240,10 @@ class PoseNet(nn.Module):
       ValueError: another shape.
     """
     features = self.features(v)
-    found = self.heads(features)
+    cells = features
+    for layer in self.window:
+      cells = nn.leaky_relu(layer(cells), self.config.leak)
+    found = self._fields(cells)
     return found._replace(root_logits=self.roots(features)) if self.config.roots else found
 
   def features(self, v: jax.Array) -> jax.Array:
@@ -232,17 +251,23 @@ class PoseNet(nn.Module):
     _check('PoseNet', 'v', v, self.config.coarsest)
     return self.trunk(v)
 
-  def heads(self, features: jax.Array) -> Representation:
-    """The pose fields (no root logits) of features (..., F) of any cells."""
+  def heads(self, windows: jax.Array) -> Representation:
+    """The pose fields (no root logits) of windows (..., k, k, F) of `features`, k = config.reach."""
+    cells = windows
+    for layer in self.window:
+      cells = nn.leaky_relu(layer.on_windows(cells), self.config.leak)[..., None, None, :]
+    return self._fields(cells[..., 0, 0, :])
+
+  def _fields(self, cells: jax.Array) -> Representation:
     config = self.config
-    raw = self.pose(features)
+    raw = self.pose(cells)
     lead = raw.shape[:-1] + (config.slots,)
     s = jnp.tanh(raw.reshape(*lead, -1))
     phi, c, depth = jnp.split(s, (config.embedding, config.embedding + ROTATION), axis=-1)
     c = layers.unit_last(c.reshape(*lead, 3, 2), _FACING).reshape(*lead, ROTATION)
     offset = None
     if config.offsets:
-      offset = jnp.tanh(self.offset(features)).reshape(*lead, 2) / 2
+      offset = jnp.tanh(self.offset(cells)).reshape(*lead, 2) / 2
     return Representation(phi, c, depth[..., 0], offset=offset)
 
   def roots(self, features: jax.Array) -> jax.Array:
@@ -286,52 +311,47 @@ class _Trunk(nn.Module):
     return nn.leaky_relu(x, self.config.leak)
 
 
-def read_cells(
+def read_windows(
   features: jax.Array,
   roots: jax.Array,
   stride: int,
+  size: int = 1,
   mode: Literal['nearest', 'bilinear'] = 'nearest',
 ) -> jax.Array:
-  """Features at the cells of the roots [P: the nearest cell; bilinear as an option].
+  """Features around the cells of the roots [P: the nearest cell; bilinear as an option].
 
   Args:
     features: (B, h', w', F).
     roots: (B, P, 2) px, finite; a root outside the grid reads the border.
     stride: px a cell; cell g is centred at (stride − 1) / 2 + stride · g.
-    mode: the nearest cell, or bilinear between four.
+    size: cells a side, odd; 0 beyond the border.
+    mode: around the nearest cell, or around the root itself, bilinear between cells.
 
   Returns:
-    (B, P, F); differentiable in the features, and with 'bilinear' in the roots.
+    (B, P, size, size, F); differentiable in the features, and with 'bilinear' in the roots.
 
   Raises:
     ValueError: other shapes, or another mode.
   """
-  _check('read_cells', 'features', features)
+  _check('read_windows', 'features', features)
   b, h, w, _ = features.shape
   if roots.ndim != 3 or roots.shape[::2] != (b, 2):
-    raise ValueError(f'read_cells: roots must have shape ({b}, P, 2), got {roots.shape}')
-  flat = features.reshape(b, h * w, -1)
-  limit = jnp.asarray([w - 1, h - 1], roots.dtype)
-  cells = jnp.clip((roots - (stride - 1) / 2) / stride, 0, limit)
+    raise ValueError(f'read_windows: roots must have shape ({b}, P, 2), got {roots.shape}')
+  if mode not in ('nearest', 'bilinear'):
+    raise ValueError(f"read_windows: mode must be 'nearest' or 'bilinear', got {mode!r}")
+  cells = (roots - (stride - 1) / 2) / stride
+  cells = jnp.round(cells) if mode == 'nearest' else cells
+  around = np.arange(size) - size // 2
 
-  def at(corner: jax.Array) -> jax.Array:
-    corner = corner.astype(jnp.int32)
-    return jnp.take_along_axis(flat, (corner[..., 1] * w + corner[..., 0])[..., None], axis=1)
+  def shares(middle: jax.Array, count: int) -> jax.Array:
+    """(B, P, size, count): what each of `count` cells gives to each place of the window."""
+    places = jnp.clip(middle, 0, count - 1)[..., None] + around
+    weights = jnp.maximum(0, 1 - jnp.abs(places[..., None] - np.arange(count)))
+    return weights.astype(features.dtype)
 
-  if mode == 'nearest':
-    return at(jnp.round(cells))
-  if mode != 'bilinear':
-    raise ValueError(f"read_cells: mode must be 'nearest' or 'bilinear', got {mode!r}")
-  low = jnp.floor(jax.lax.stop_gradient(cells))
-  share = cells - low
-  total = jnp.zeros((), features.dtype)
-  for dx in (0, 1):
-    for dy in (0, 1):
-      step = np.array([dx, dy], roots.dtype)
-      weight = jnp.prod(jnp.where(step == 1, share, 1 - share), axis=-1, keepdims=True)
-      # Past the border the weight is 0: any cell will do.
-      total = total + weight.astype(features.dtype) * at(jnp.minimum(low + step, limit))
-  return total
+  # Two small products and no gather, whose gradient (a scatter) is slow on CPUs.
+  rows = jnp.einsum('bpih,bhwf->bpiwf', shares(cells[..., 1], h), features)
+  return jnp.einsum('bpjw,bpiwf->bpijf', shares(cells[..., 0], w), rows)
 
 
 def _pose_bias(config: HConfig) -> initializers.Initializer:

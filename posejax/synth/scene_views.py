@@ -26,7 +26,8 @@ from posejax.synth.domains import Domain
 from posejax.synth.scene_config import SceneConfig
 
 # Samples in one call of the compiled program.
-SAMPLES_PER_CALL = 8
+SAMPLES_PER_CALL = 16
+_TOGETHER = 4
 
 
 class Clip(NamedTuple):
@@ -129,7 +130,8 @@ def _samples(
     key = jax.random.fold_in(jax.random.key(seed, impl='threefry2x32'), index)
     return sample_scene_views(key, config, domain, clip)
 
-  return jax.lax.map(sample, indices)
+  # A few at a time: on a CPU their pictures stay in the cache, and both cores have work.
+  return jax.lax.map(sample, indices, batch_size=_TOGETHER)
 
 
 def device_samples(

@@ -15,7 +15,7 @@ from posejax.models import aae, crossmodal, layers, openpose
 
 SMALL_H = crossmodal.HConfig(
   down=(((6, 1), (6, 3)), ((6, 4), (6, 3)), ((6, 4),)),
-  bottom=((6, 1),), up=(((6, 3), (8, 1)),), embedding=5, slots=2, roots=True, offsets=True,
+  bottom=((6, 1),), up=(((6, 3), (8, 1)),), window=((7, 3), (6, 1)), embedding=5, slots=2, roots=True, offsets=True,
 )
 SMALL_G = crossmodal.GConfig(hidden=((5, 7),) * 4, last_kernel=7, latent=6, skip=3)
 
@@ -107,8 +107,11 @@ def test_heads_at_root_cells_equal_heads_everywhere(small):
   def at_roots(variables):
     features = net.apply(variables, v, method='features')
     assert features.shape == (2, 4, 6, 8)
-    read = crossmodal.read_cells(features, roots, 16)
-    return net.apply(variables, read, method='heads'), net.apply(variables, read, method='roots')
+    windows = crossmodal.read_windows(features, roots, 16, 3)
+    middles = windows[:, :, 1, 1]
+    return net.apply(variables, windows, method='heads'), net.apply(
+      variables, middles, method='roots'
+    )
 
   heads, logits = at_roots(variables)
   assert heads.phi.shape == (2, 2, 2, 5) and heads.root_logits is None
@@ -180,7 +183,7 @@ def test_other_grids(changes, cells, shape):
 
 def test_training_starts_upright_facing_the_camera():
   net = crossmodal.PoseNet(dataclasses.replace(SMALL_H, roots=False, offsets=False))
-  features = jnp.asarray(np.random.default_rng(0).normal(size=(50, 8)), jnp.float32)
+  features = jnp.asarray(np.random.default_rng(0).normal(size=(50, 3, 3, 8)), jnp.float32)
   out, _ = net.init_with_output(jax.random.key(0), features, method='heads')
   cosines = out.c[..., 1::2]
   assert cosines.min() > 0 and cosines.mean() > 0.9
@@ -189,7 +192,7 @@ def test_training_starts_upright_facing_the_camera():
 
 def test_pairs_without_direction_are_guarded():
   net = crossmodal.PoseNet(SMALL_H)
-  features = jnp.ones((3, 8))
+  features = jnp.ones((3, 3, 3, 8))
   zeros = jax.tree.map(
     jnp.zeros_like, random_parameters(net, jnp.zeros((1, 4, 4, 7)))
   )
@@ -242,12 +245,13 @@ def test_bfloat16(small):
   @jax.jit
   def run(variables):
     features = narrow.apply(variables, v, method='features')
-    return features, narrow.apply(variables, features, method='heads')
+    windows = crossmodal.read_windows(features, jnp.array([[[8.0, 8.0]]] * 2), 16, 3)
+    return features, narrow.apply(variables, windows, method='heads')
 
   features, out = run(variables)
   assert features.dtype == jnp.bfloat16
   assert {field.dtype for field in jax.tree.leaves(out)} == {jnp.dtype('float32')}
-  np.testing.assert_allclose(out.phi, exact.phi, atol=0.1)
+  np.testing.assert_allclose(out.phi[:, 0], exact.phi[:, 0, 0], atol=0.1)
   g = crossmodal.MapEncoder(SMALL_G, jnp.bfloat16)
   latent, _ = jax.eval_shape(
     g.init_with_output, jax.random.key(0), jnp.zeros((1, 8, 8, 4))
@@ -256,34 +260,38 @@ def test_bfloat16(small):
 
 
 @pytest.mark.parametrize('mode', ['nearest', 'bilinear'])
-def test_read_cells_against_scipy(mode):
+def test_read_windows_against_scipy(mode):
   rng = np.random.default_rng(0)
   features = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
   roots = rng.uniform(-20, 80, (2, 40, 2)).astype(np.float32)
-  read = np.asarray(crossmodal.read_cells(features, roots, 8, mode))
+  read = np.asarray(crossmodal.read_windows(features, roots, 8, 3, mode))
+  assert read.shape == (2, 40, 3, 3, 3)
   for b in range(2):
     for c in range(3):
       x, y = (roots[b].T - 3.5) / 8
       if mode == 'nearest':
         x, y = np.round(x), np.round(y)
-      expected = scipy.ndimage.map_coordinates(
-        features[b, :, :, c], [y, x], order=1, mode='nearest'
-      )
-      np.testing.assert_allclose(read[b, :, c], expected, atol=1e-4)
+      # The middle is clipped to the grid; what lies beyond the border is 0.
+      x, y = np.clip(x, 0, 6), np.clip(y, 0, 4)
+      for i, j in np.ndindex(3, 3):
+        expected = scipy.ndimage.map_coordinates(
+          features[b, :, :, c], [y + i - 1, x + j - 1], order=1, mode='grid-constant'
+        )
+        np.testing.assert_allclose(read[b, :, i, j, c], expected, atol=1e-4)
 
 
-def test_read_cells_gradients(x64):
+def test_read_windows_gradients(x64):
   features = np.random.default_rng(0).normal(size=(1, 4, 5, 2))
   roots = np.array([[[10.0, 12.0], [25.0, 5.0], [-30.0, 9.0], [11.5, 3.5]]])
 
   @jax.jit
   def bilinear(features, roots):
-    return crossmodal.read_cells(features, roots, 8, 'bilinear')
+    return crossmodal.read_windows(features, roots, 8, 3, 'bilinear')
 
   check_grads(bilinear, (features, roots[:, :3]), order=1, modes=('rev',), eps=1e-6)
   # On a cell's centre: finite. Nearest: each cell gets what its readers send.
   assert np.isfinite(jax.grad(lambda r: bilinear(features, r).sum())(roots)).all()
-  gradient = jax.grad(lambda f: crossmodal.read_cells(f, roots, 8).sum())(features)
+  gradient = jax.grad(lambda f: crossmodal.read_windows(f, roots, 8).sum())(features)
   assert gradient.sum() == 8 and set(np.unique(gradient)) == {0, 1}
 
 
@@ -295,6 +303,7 @@ def test_read_cells_gradients(x64):
     ({'bottom': ()}, 'needs a layer'),
     ({'down': (((6, 1),), ((6, 3),), ((6, 4),))}, 'even for the first'),
     ({'bottom': ((6, 2),)}, 'kernels must be odd'),
+    ({'window': ((6, 3), (6, 3))}, 'after the first must be 1×1'),
   ],
 )
 def test_bad_configs_are_refused(change, message):
@@ -309,6 +318,6 @@ def test_bad_shapes_are_refused():
     layers.parameter_count(crossmodal.MapEncoder(SMALL_G), (8, 8, 4))
   features = jnp.zeros((2, 4, 4, 3))
   with pytest.raises(ValueError, match='roots must have shape'):
-    crossmodal.read_cells(features, jnp.zeros((3, 1, 2)), 8)
+    crossmodal.read_windows(features, jnp.zeros((3, 1, 2)), 8)
   with pytest.raises(ValueError, match="'nearest' or 'bilinear'"):
-    crossmodal.read_cells(features, jnp.zeros((2, 1, 2)), 8, 'cubic')
+    crossmodal.read_windows(features, jnp.zeros((2, 1, 2)), 8, 1, 'cubic')

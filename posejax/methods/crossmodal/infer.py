@@ -49,8 +49,8 @@ class Model:
     """M∘H of latent maps (B, h, w, C) at roots (B, P, 2) px."""
     net, h = models.PoseNet(self.h), {'params': params['H']}
     features = net.apply(h, v, method='features')
-    cells = models.read_cells(features, roots, self.stride, self.read)
-    found = jax.tree.map(lambda x: x[:, :, 0], net.apply(h, cells, method='heads'))
+    windows = models.read_windows(features, roots, self.stride, self.h.reach, self.read)
+    found = jax.tree.map(lambda x: x[:, :, 0], net.apply(h, windows, method='heads'))
     return lift.lift(
       self.prior, params['Psi'], found, roots, self.intrinsics, self.depths, self.projection
     )
@@ -64,7 +64,8 @@ def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
     return tuple(tuple((int(width), int(kernel)) for width, kernel in grid) for grid in rows)
 
   return models.HConfig(
-    down=grids(settings.down), bottom=grids([settings.bottom])[0], up=grids(settings.up)
+    down=grids(settings.down), bottom=grids([settings.bottom])[0], up=grids(settings.up),
+    window=grids([settings.window])[0],
   )
 
 

@@ -40,7 +40,7 @@ RULES: dict[str, Rule] = {
 
   'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
   'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
-  'align.h.up': Items(Items(_LAYER), 0),
+  'align.h.up': Items(Items(_LAYER), 0), 'align.h.window': Items(_LAYER, 0),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.clip': Interval(0, 1e6),
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
