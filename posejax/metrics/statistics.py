@@ -70,3 +70,39 @@ def paired_bootstrap(
   """
   difference = np.asarray(first, float) - np.asarray(second, float)
   return bootstrap(difference, weights, seed=seed, draws=draws, level=level)
+
+
+def paired_ratios(
+  first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], *, seed: int = 0,
+  draws: int = 2000, level: float = 0.95,
+) -> Estimate:
+  """Interval of the difference of two ratios of sums, of systems that count each its own.
+
+  Two systems match different people of one scene, so their weights differ; scenes are paired.
+
+  Args:
+    first: (S,) sums and (S,) weights of one system.
+    second: of the other one, on the same scenes.
+    seed: of the draws.
+    draws: number of resamples.
+    level: share of the resamples inside the interval.
+
+  Raises:
+    ValueError: the shapes differ.
+
+  Returns:
+    first's ratio − second's ratio with its interval; nan where either has no weight.
+  """
+  columns = np.stack([np.asarray(part, float) for pair in (first, second) for part in pair], -1)
+  if columns.ndim != 2:
+    raise ValueError(f'paired_ratios: expected four arrays (S,), got {columns.shape[:-1]}')
+  if not columns.sum(0)[1::2].all():
+    return Estimate(*[float('nan')] * 3)
+  generator = np.random.default_rng(seed)
+  scenes = len(columns)
+  counts = generator.multinomial(scenes, np.full(scenes, 1 / scenes), size=draws)
+  totals = np.concatenate([columns.sum(0)[None], counts @ columns])
+  totals = totals[(totals[:, 1::2] > 0).all(1)]
+  differences = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
+  low, high = np.quantile(differences[1:], [(1 - level) / 2, (1 + level) / 2])
+  return Estimate(float(differences[0]), float(low), float(high))

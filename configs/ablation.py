@@ -1,0 +1,67 @@
+"""The ladder of the paper's Table 2, as `python -m posejax.ablate` runs it.
+
+  python -m posejax.ablate --config=configs/unsup.py:ablate --workdir=runs/ablate --seeds=0,1
+
+Rungs are config switches over one base config; published figures are MuPoTS-3D's, another test
+set: the steps compare, the levels do not. Source: Kundu et al. 2020, Table 2; spec/crossmodal.md,
+"Supervision levels and ablations". The rung with H′ is to come with H′.
+
+Two readings: Ws and Fs keep L_ss, as phase 2 has it; `Fs without D_syn` has neither L_recon nor
+L_adapt. Rungs without scenes spend all their steps on images, since an iteration is one batch of
+either kind [P].
+"""
+
+from posejax.training.ladder import Column, Ladder, Panel, Rung
+
+MATCHED, ALL = '3dpck_rel_matched', '3dpck_rel_all'
+
+
+def _fields(
+  *, recon: bool = True, adapt: bool = True, ss: bool = True, label_2d: bool = False,
+  label_3d: bool = False, prior: str = 'artificial',
+) -> dict[str, object]:
+  return {
+    'align.recon': recon, 'align.adapt': adapt, 'align.ss': ss, 'align.label_2d': label_2d,
+    'align.label_3d': label_3d, 'prior.source': prior,
+  }
+
+
+def get_ladder() -> Ladder:
+  return Ladder(
+    seed_field='align.seed',
+    rungs=(
+      Rung('distl', 'L_distl only', _fields(recon=False, adapt=False, ss=False),
+           published={MATCHED: 53.3}),
+      Rung('recon', '+ L_recon', _fields(adapt=False, ss=False), 'distl', {MATCHED: 57.6}),
+      Rung('adapt', '+ L_adapt', _fields(ss=False), 'recon', {MATCHED: 61.9}),
+      Rung('ss', '+ L_ss: Us, Ψ of artificial poses', _fields(), 'adapt', {MATCHED: 64.2}),
+      Rung('us', 'Us, Ψ of captured motion', _fields(prior='motion'), 'ss',
+           {MATCHED: 66.1, ALL: 63.3}),
+      Rung('ws_artificial', 'Ws: + L_2D, Ψ of artificial poses', _fields(label_2d=True), 'ss',
+           {MATCHED: 66.4}),
+      Rung('ws', 'Ws, Ψ of captured motion', _fields(label_2d=True, prior='motion'),
+           'ws_artificial', {MATCHED: 67.9, ALL: 65.2}),
+      Rung('fs_alone', 'Fs without D_syn', _fields(
+        recon=False, adapt=False, label_2d=True, label_3d=True, prior='motion',
+      ), 'ws', {MATCHED: 71.1}),
+      Rung('fs', 'Fs', _fields(label_2d=True, label_3d=True, prior='motion'), 'fs_alone',
+           {MATCHED: 75.8, ALL: 74.0}),
+    ),
+    columns=(
+      Column(MATCHED, '3DPCK_rel matched, %'), Column(ALL, '3DPCK_rel all, %'),
+      Column('mpjpe_root_matched_mm', 'MPJPE matched, mm'),
+    ),
+    steps_of=MATCHED,
+    baselines=(
+      Column('baseline_mean_pose_one_yaw_3dpck_rel', 'mean pose, one best yaw'),
+      Column('baseline_mean_pose_person_yaw_3dpck_rel', 'mean pose, best yaw per person'),
+      Column('baseline_mean_pose_rotation_3dpck_rel', 'mean pose, true rotation'),
+    ),
+    sweep_rungs=('distl', 'ss'),
+    panels=(
+      Panel('2D-PCK (25 px, scaled) matched, %', 'student_2d_pck_25px_scaled_matched',
+            {'teacher': 'teacher_2d_pck_25px_scaled_matched'}),
+      Panel('3DPCK_rel matched, %', MATCHED,
+            {'mean pose, best yaw per person': 'baseline_mean_pose_person_yaw_3dpck_rel'}),
+    ),
+  )

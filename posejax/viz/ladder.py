@@ -1,0 +1,178 @@
+"""The ladder's results for readers: a Markdown table, and a sweep's table and curves.
+
+A step's interval is the 95 % interval of a paired bootstrap over scenes, seeds pooled: it says
+what another draw of scenes would change. What another seed would change is the ± beside the mean.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.backends import backend_agg
+from PIL import Image
+
+from posejax.metrics import statistics
+from posejax.training.ladder import Ladder, Results, Rung, scene_sums
+
+Entry = Mapping[str, Any]
+_NONE = '–'
+_COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')  # Okabe and Ito
+
+
+def table(ladder: Ladder, results: Results) -> str:
+  """The whole table file: rungs, baselines, and how it was made."""
+  compared = [c for c in ladder.columns if any(c.metric in r.published for r in ladder.rungs)]
+  step_title = next(c.title for c in ladder.columns if c.metric == ladder.steps_of)
+  header = [
+    'rung', *(c.title for c in ladder.columns), f'step in {step_title} [95 %]',
+    *(f'paper: {c.title}' for c in compared), 'seeds',
+  ]
+  rows = []
+  for rung in ladder.rungs:
+    entries = _of(results, rung)
+    if entries:
+      rows.append([
+        rung.title, *(_mean_sd(entries, c.metric, c.digits) for c in ladder.columns),
+        step(ladder, results, rung),
+        *(_number(rung.published.get(c.metric), c.digits) for c in compared), str(len(entries)),
+      ])
+  for baseline in ladder.baselines if results.entries else ():
+    cells = [
+      _number(results.entries[0]['metrics'].get(baseline.metric), baseline.digits)
+      if column.metric == ladder.steps_of else _NONE for column in ladder.columns
+    ]
+    rows.append([f'*{baseline.title}*', *cells, *[_NONE] * (len(compared) + 2)])
+  note = (
+    f'Mean ± sample standard deviation over seeds, on the {results.split} set. Step: difference '
+    'from the rung named, with the 95 % interval of a paired bootstrap over scenes, seeds pooled. '
+    'The paper\'s figures are of another test set (MuPoTS-3D): compare steps, not levels.'
+  )
+  return f'{_markdown(header, rows)}\n\n{note}\n\n{_origin(results)}'
+
+
+def step(ladder: Ladder, results: Results, rung: Rung) -> str:
+  """A rung's step from the one below it, in words: `+4.3 [2.1, 6.2] on distl`.
+
+  Over the seeds that both rungs have; '–' where there are none.
+  """
+  ours = {entry['seed']: entry for entry in _of(results, rung)}
+  below = next((other for other in ladder.rungs if other.name == rung.against), None)
+  theirs = {entry['seed']: entry for entry in _of(results, below)} if below else {}
+  seeds = sorted(ours.keys() & theirs.keys())
+  if not seeds:
+    return _NONE
+  first, second = (
+    scene_sums([side[seed] for seed in seeds], ladder.steps_of) for side in (ours, theirs)
+  )
+  found = statistics.paired_ratios(first, second)
+  mean, low, high = (100 * value for value in found)
+  return f'{mean:+.1f} [{low:+.1f}, {high:+.1f}] on {below.name}'
+
+
+def sweep_table(ladder: Ladder, results: Results, field: str) -> str:
+  """The table of a sweep: a row per value, a column per curve."""
+  values = sorted({entry['value'] for entry in results.entries})
+  columns = curves(ladder, results)
+  header = [field, *(f'{panel}: {name}' for panel, name in columns)]
+  rows = [
+    [f'{value:g}', *(
+      _spread(dict(points).get(value, []), 1) for points in columns.values()
+    )] for value in values
+  ]
+  note = f'Mean ± sample standard deviation over seeds, on the {results.split} set.'
+  return f'{_markdown(header, rows)}\n\n{note}\n\n{_origin(results)}'
+
+
+def curves(
+  ladder: Ladder, results: Results
+) -> dict[tuple[str, str], list[tuple[float, list[float]]]]:
+  """(panel's title, legend) → points of a curve: value → the metric of each seed."""
+  found = {}
+  for panel in ladder.panels:
+    for legend, metric in panel.beside.items():
+      # No rung changes it: each seed's first entry will do.
+      seen = {(entry['value'], entry['seed']): entry for entry in reversed(results.entries)}
+      found[panel.title, legend] = _points(list(seen.values()), metric)
+    for rung in ladder.rungs:
+      entries = _of(results, rung)
+      if entries:
+        found[panel.title, rung.title] = _points(entries, panel.metric)
+  return found
+
+
+def sweep_picture(ladder: Ladder, results: Results, field: str) -> Image.Image:
+  """The curves of a sweep, a plot per panel; bars are ± one standard deviation over seeds."""
+  figure = matplotlib.figure.Figure((4.6 * len(ladder.panels), 3.4), dpi=150, layout='constrained')
+  plots = figure.subplots(1, len(ladder.panels), squeeze=False)[0]
+  lines = curves(ladder, results)
+  for panel, axes in zip(ladder.panels, plots, strict=True):
+    here = {name: points for (title, name), points in lines.items() if title == panel.title}
+    rungs = 0
+    for name, points in here.items():
+      beside = name in panel.beside
+      spread = [statistics.mean_sd(np.array(seeds)) for _, seeds in points]
+      axes.errorbar(
+        [value for value, _ in points], [mean for mean, _ in spread],
+        yerr=[0 if np.isnan(sd) else sd for _, sd in spread], label=name, capsize=3,
+        color='0.35' if beside else _COLORS[rungs % len(_COLORS)],
+        linestyle='--' if beside else '-', marker='o', markersize=4,
+      )
+      rungs += not beside
+    axes.set(xlabel=field, ylabel=panel.title, xticks=sorted({e['value'] for e in results.entries}))
+    axes.grid(color='0.9')
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.legend(fontsize=7, frameon=False)
+  buffer = io.BytesIO()
+  backend_agg.FigureCanvasAgg(figure).print_png(buffer)
+  return Image.open(buffer).convert('RGB')
+
+
+def _of(results: Results, rung: Rung) -> list[Entry]:
+  return [entry for entry in results.entries if entry['rung'] == rung.name]
+
+
+def _points(entries: Sequence[Entry], metric: str) -> list[tuple[float, list[float]]]:
+  """Values, sorted, each with the metric of its entries; what was not measured is left out."""
+  points = {}
+  for entry in entries:
+    number = entry['metrics'].get(metric)
+    if number is not None:
+      points.setdefault(entry['value'], []).append(number)
+  return sorted(points.items())
+
+
+def _mean_sd(entries: Sequence[Entry], metric: str, digits: int) -> str:
+  numbers = [entry['metrics'].get(metric) for entry in entries]
+  return _spread([number for number in numbers if number is not None], digits)
+
+
+def _spread(numbers: Sequence[float], digits: int) -> str:
+  if not numbers:
+    return _NONE
+  mean, sd = statistics.mean_sd(np.array(numbers))
+  return f'{mean:.{digits}f}' + ('' if np.isnan(sd) else f' ± {sd:.{digits}f}')
+
+
+def _number(value: float | None, digits: int) -> str:
+  return _NONE if value is None else f'{value:.{digits}f}'
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+  lines = [header, ['---'] * len(header), *rows]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _origin(results: Results) -> str:
+  """Command, machine and time, as the results file holds them."""
+  entries = results.entries
+  minutes = sum(entry['seconds'] for entry in entries) / 60
+  least = ' at least' if any(entry['resumed'] for entry in entries) else ''
+  machines, commands = (
+    list(dict.fromkeys(entry[key] for entry in entries)) for key in ('machine', 'command')
+  )
+  return '\n'.join((
+    *(f'Command: `{command}`\n' for command in commands),
+    f'{len(entries)} entries in{least} {minutes:.1f} min, on: {"; ".join(machines) or _NONE}.', '',
+  ))
