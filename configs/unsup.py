@@ -31,8 +31,10 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'pose_weight': 100.0, 'phi_weight': 5.0, 'adversary_weight': 1.0, 'limit_weight': 50.0,
       'limit_margin': 0.97,
     },
+    'observed': {'latents': True},
     'scenes': {'limit_factor': 1.0, 'lean_deg': 30.0},
     'align': {
+      'seed': 0,
       'g': {'hidden': ((64, 5), (64, 5), (96, 3)), 'last_kernel': 3},
       'h': {
         'down': (((64, 3), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
@@ -72,5 +74,6 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})
   config.align.g.hidden = ((8, 3),)
   config.align.h.update({
-    'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),), 'window': ((8, 3),),
+    'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
+    'window': ((8, 3),),
   })

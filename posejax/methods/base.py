@@ -203,6 +203,8 @@ class StagePlan:
     fields: config subtrees (dotted) that decide its product; with the keys of `reads` they are its
       cache key.
     reads: names of earlier stages.
+    seeds: config fields (dotted) that its random draws depend on. A stage with a seed of its own
+      can be repeated over what earlier stages made once.
     build: (config, products of `reads`) → Stage, for a training.
     make: (config, products of `reads`) → Product, for a stage that computes without training.
       Just one of `build` and `make` is given.
@@ -211,6 +213,7 @@ class StagePlan:
   name: str
   fields: tuple[str, ...]
   reads: tuple[str, ...] = ()
+  seeds: tuple[str, ...] = ('seed',)
   build: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Stage] | None = None
   make: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Product] | None = None
 

@@ -252,7 +252,7 @@ class PoseNet(nn.Module):
     return self.trunk(v)
 
   def heads(self, windows: jax.Array) -> Representation:
-    """The pose fields (no root logits) of windows (..., k, k, F) of `features`, k = config.reach."""
+    """The pose fields (no root logits) of windows (..., k, k, F) of features; k: `reach`."""
     cells = windows
     for layer in self.window:
       cells = nn.leaky_relu(layer.on_windows(cells), self.config.leak)[..., None, None, :]

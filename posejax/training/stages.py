@@ -36,13 +36,19 @@ def stage_keys(method: Method, config: ml_collections.ConfigDict) -> dict[str, s
     content = {
       'stage': plan.name,
       'version': posejax.__version__,
-      'seed': config.seed,
+      'seeds': seeds(plan, config),
       'fields': config_lib.subtree(config, plan.fields),
       'reads': {name: keys[name] for name in plan.reads},
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     keys[plan.name] = digest[:12]
   return keys
+
+
+def seeds(plan: StagePlan, config: ml_collections.ConfigDict) -> tuple[int, ...]:
+  """The values of a stage's seeds."""
+  fields = dict(config_lib.leaves(config))
+  return tuple(fields[name] for name in plan.seeds)
 
 
 @contextlib.contextmanager
@@ -133,7 +139,7 @@ def _finish(
     return product
   inputs = {name: finished[name] for name in plan.reads}
   write_atomically(folder / 'key.json', json.dumps({
-    'fields': config_lib.subtree(config, plan.fields), 'seed': config.seed,
+    'fields': config_lib.subtree(config, plan.fields), 'seeds': seeds(plan, config),
     'version': posejax.__version__,
   }, indent=1))
   if plan.make:
@@ -141,7 +147,7 @@ def _finish(
   else:
     schedule = trainer.Schedule(config.log_every, config.save_every)
     product = trainer.run_stage(
-      plan.name, plan.build(config, inputs), folder, config.seed, schedule, devices
+      plan.name, plan.build(config, inputs), folder, seeds(plan, config), schedule, devices
     )
   products.save(folder, product)
   return products.load(folder)

@@ -72,6 +72,11 @@ def chosen(networks: Networks, names: tuple[str, ...]) -> dict[str, Tree]:
   return {name: networks[name] for name in names}
 
 
+def active_losses(stage: Stage, phase: Phase, source_name: str) -> tuple[str, ...]:
+  """The losses of a phase that read batches of one source."""
+  return tuple(name for name in phase.losses if stage.losses[name].source == source_name)
+
+
 def make_step(stage: Stage, phase: Phase, source_name: str, key: jax.Array):
   """The step of a phase on a batch of one source, to be compiled by `parallel.Devices.compile`.
 
@@ -85,7 +90,7 @@ def make_step(stage: Stage, phase: Phase, source_name: str, key: jax.Array):
     (state, frozen, host examples (b, ...), example indices (b,)) → (state, scalars to log).
   """
   source = stage.sources[source_name]
-  active = tuple(name for name in phase.losses if stage.losses[name].source == source_name)
+  active = active_losses(stage, phase, source_name)
 
   def step(state: TrainState, frozen: Tree, host: Tree, indices: jax.Array):
     share = parallel.collectives()

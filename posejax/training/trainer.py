@@ -10,6 +10,7 @@ uninterrupted one bit for bit on the same machine.
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -48,7 +49,7 @@ class Schedule:
 
 
 def run_stage(
-  name: str, stage: Stage, folder: pathlib.Path, seed: int, schedule: Schedule,
+  name: str, stage: Stage, folder: pathlib.Path, seeds: Sequence[int], schedule: Schedule,
   devices: Devices | None = None,
 ) -> Product:
   """Trains a stage to its end and gives its product: the best step's networks, or the last one's.
@@ -57,7 +58,7 @@ def run_stage(
     name: shown to users.
     stage: what to train.
     folder: of the stage; made if absent. Checkpoints and logs stand in it.
-    seed: of the run; with the stage's name it decides every random draw.
+    seeds: one or more; with the stage's name they decide every random draw.
     schedule: how often to log and save.
     devices: what to train on; all local ones where None.
 
@@ -70,9 +71,9 @@ def run_stage(
   """
   devices = devices or Devices()
   # Folded with the name's bytes: stages must not share draws, whatever order they run in.
-  key = jax.random.key(seed)
-  for byte in name.encode():
-    key = jax.random.fold_in(key, byte)
+  key = jax.random.key(seeds[0])
+  for number in (*seeds[1:], *name.encode()):
+    key = jax.random.fold_in(key, number)
   folder.mkdir(parents=True, exist_ok=True)
   checkpoints = Checkpoints(folder / 'checkpoints', stage.selection)
   try:
@@ -138,12 +139,14 @@ class _Run:
   def _step(self, phase: Phase, source_name: str, step: int) -> dict[str, jax.Array]:
     source = self.stage.sources[source_name]
     indices = self.devices.example_indices(source.size)
-    if (phase.name, source_name) not in self.steps:
-      self.steps[phase.name, source_name] = self.devices.compile(
+    # Phases with the same losses of a source share one compiled step.
+    program = source_name, train_state.active_losses(self.stage, phase, source_name)
+    if program not in self.steps:
+      self.steps[program] = self.devices.compile(
         train_state.make_step(self.stage, phase, source_name, self.key)
       )
     host = self.devices.split(source.host(step), source.size) if source.host else {}
-    self.state, logs = self.steps[phase.name, source_name](self.state, self.frozen, host, indices)
+    self.state, logs = self.steps[program](self.state, self.frozen, host, indices)
     # Forced host devices on few cores deadlock when steps pile up (shared/design.md).
     jax.block_until_ready(logs)
     return logs

@@ -15,7 +15,8 @@ from posejax.models import aae, crossmodal, layers, openpose
 
 SMALL_H = crossmodal.HConfig(
   down=(((6, 1), (6, 3)), ((6, 4), (6, 3)), ((6, 4),)),
-  bottom=((6, 1),), up=(((6, 3), (8, 1)),), window=((7, 3), (6, 1)), embedding=5, slots=2, roots=True, offsets=True,
+  bottom=((6, 1),), up=(((6, 3), (8, 1)),), window=((7, 3), (6, 1)),
+  embedding=5, slots=2, roots=True, offsets=True,
 )
 SMALL_G = crossmodal.GConfig(hidden=((5, 7),) * 4, last_kernel=7, latent=6, skip=3)
 

@@ -54,7 +54,7 @@ _NOT_ROOT = np.array([parent >= 0 for parent in SKELETON.parents])
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('align', 'scenes'), build=build,
+    NAME, fields=('align', 'scenes'), build=build, seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
   )
 
@@ -165,7 +165,10 @@ class _Wiring:
       'E': products['teacher'].params['E'], 'F': products['teacher'].params['F'],
       'Psi': products['prior'].params['Psi'],
       'images': pictures['images'],
-      'observed': {key: observed[key] for key in ('joints', 'seen', 'roots', 'rooted')},
+      'observed': {
+        key: observed[key] for key in ('joints', 'seen', 'roots', 'rooted', 'latents')
+        if key in observed
+      },
       'truth': {
         'joints': pictures['truth_joints'].astype(np.float32),
         'camera': pictures['truth_camera'].astype(np.float32),
@@ -199,8 +202,11 @@ class _Wiring:
   def image_losses(self, context: Context, batch: dict[str, Any]) -> LossValues:
     params = {**context.params, **{name: context.frozen[name] for name in ('E', 'F', 'Psi')}}
     teacher = teacher_lib.Teacher(self.model.teacher, params)
-    v, _ = teacher.encode(batch['image'])
     observed, truth = batch['observed'], batch['truth']
+    if 'latents' in observed:
+      v = observed['latents'].astype(jnp.float32)
+    else:
+      v, _ = teacher.encode(batch['image'])
     found = self.model.lift(params, v, observed['roots'])
     labelled = self.model.lift(params, v, _roots(truth))
     named = {

@@ -1,5 +1,8 @@
 """What the teacher sees in the unlabelled pictures: its grouped 2D poses, once and for all.
 
+With `observed.latents` also v = E(I): E is frozen, so a picture that is shown unchanged need be
+encoded once. Half precision: v is that of 256 colours.
+
 k̂_q: NMS and bipartite grouping on F∘E(I) [P]. A person's root is the teacher's pelvis, or the
 middle of the hips where it missed that; one without either has no root, is left out and counted
 [R].
@@ -24,19 +27,22 @@ _BATCH = 32
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
-  return StagePlan(NAME, fields=('world.max_people',), reads=('images_b', 'teacher'), make=make)
+  return StagePlan(
+    NAME, fields=('world.max_people', 'observed'), reads=('images_b', 'teacher'), make=make
+  )
 
 
 def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
   """The teacher's people of every picture of `images_b`."""
   teacher = teacher_lib.frozen(config, products)
   return Product(arrays=observe(
-    teacher, products['images_b'].arrays['images'], config.world.max_people
+    teacher, products['images_b'].arrays['images'], config.world.max_people,
+    config.observed.latents,
   ))
 
 
 def observe(
-  teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int
+  teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int, latents: bool = False
 ) -> dict[str, np.ndarray]:
   """Grouped 2D poses and roots.
 
@@ -44,22 +50,28 @@ def observe(
     teacher: the frozen network.
     images: (N, S, S, 3) uint8.
     max_people: P.
+    latents: whether v is given too.
 
   Returns:
     joints (N, P, 15, 2) px, scores (N, P, 15), seen (N, P, 15) bool, roots (N, P, 2) px, score
-    (N, P), rooted (N, P) bool: persons with a root; dropped (N,) persons without.
+    (N, P), rooted (N, P) bool: persons with a root; dropped (N,) persons without; with `latents`
+    latents (N, h, w, C) float16.
   """
   return batches.in_batches(
-    lambda part: _observe(teacher.config, max_people, teacher.params, part), images, _BATCH
+    lambda part: _observe(teacher.config, max_people, latents, teacher.params, part), images, _BATCH
   )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _observe(config, max_people: int, params, images: jax.Array) -> dict[str, jax.Array]:
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _observe(
+  config, max_people: int, latents: bool, params, images: jax.Array
+) -> dict[str, jax.Array]:
   teacher = teacher_lib.Teacher(config, params)
-  people = teacher.people(*teacher.decode(*teacher.encode(images)), max_people)
+  v, skip = teacher.encode(images)
+  people = teacher.people(*teacher.decode(v, skip), max_people)
   roots, rooted = roots_of(people)
-  return {
+  kept = {'latents': v.astype(jnp.float16)} if latents else {}
+  return kept | {
     'joints': people.joints, 'scores': people.scores, 'seen': people.visible & rooted[..., None],
     'score': people.score, 'roots': roots, 'rooted': rooted,
     'dropped': (people.valid & ~rooted).sum(-1),

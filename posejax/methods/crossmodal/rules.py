@@ -36,11 +36,14 @@ RULES: dict[str, Rule] = {
   'prior.adversary_weight': Interval(0, 1e6), 'prior.limit_weight': Interval(0, 1e6),
   'prior.limit_margin': Interval(0.1, 1.0),
 
+  'observed.latents': _SWITCH,
+
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
 
   'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
   'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
   'align.h.up': Items(Items(_LAYER), 0), 'align.h.window': Items(_LAYER, 0),
+  'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.clip': Interval(0, 1e6),
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,

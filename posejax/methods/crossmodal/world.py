@@ -26,7 +26,7 @@ from posejax.synth.scene_views import SceneViews, device_samples
 
 _SCENES_PER_CALL = 64
 _FIELDS = tuple(f'world.{name}' for name in (
-  'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg', 'gap',
+  'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg',
 ))
 
 
@@ -136,4 +136,6 @@ def plan(name: str) -> StagePlan:
     del products
     return Product(arrays=render_set(config, _SETS[name], config.world[name]))
 
-  return StagePlan(name, fields=_FIELDS + (f'world.{name}',), make=make)
+  # Domain A is where the gap is measured from: a teacher serves every gap.
+  gap = () if _SETS[name].look == 'A' else ('world.gap',)
+  return StagePlan(name, fields=_FIELDS + gap + (f'world.{name}',), make=make)
