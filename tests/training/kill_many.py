@@ -123,7 +123,8 @@ def main() -> int:
     states = final_state(broken, options.steps), final_state(whole, options.steps)
     wrong = differing(*states)
     print(
-      f'{kills} kills at steps {reached[0]} to {reached[-1]}, {cut} steps cut off in a save and set aside; '
+      f'{kills} kills at steps {reached[0]} to {reached[-1]}, '
+      f'{cut} steps cut off in a save and set aside; '
       f'{len(states[0])} arrays of the final state: '
       f'{"all equal bit for bit" if not wrong else "DIFFERENT: " + ", ".join(wrong)}; '
       f'{time.perf_counter() - begin:.0f} s'
