@@ -12,7 +12,7 @@ import ml_collections
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict({
-    'seed': 0, 'log_every': 100, 'save_every': 1000,
+    'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 2200, 'farthest_mm': 5000,
       'elevation_deg': (0.0, 15.0), 'gap': 1.0,
@@ -20,7 +20,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     },
     'teacher': {
       'front': ((12,), (24, 24), (48, 48), (96, 96)), 'cpm': (96, 64), 'stage1': (64, 64),
-      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64,
+      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64, 'background': False,
       'batch': 16, 'steps': 1500, 'warmup': 100, 'learning_rate': 2e-3,
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
@@ -42,6 +42,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'up': (((96, 5), (256, 1)),), 'window': (),
       },
       'batch_images': 16, 'batch_scenes': 16, 'steps': (300, 1500, 600), 'warmup': 100,
+      'drop_at': 0,
       'clip': 1.0,
       'learning_rate': {
         'distl': 5e-4, 'label_3d': 5e-4, 'recon': 5e-4, 'adapt': 5e-4, 'ss': 2e-4,

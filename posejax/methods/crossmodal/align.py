@@ -54,7 +54,7 @@ _NOT_ROOT = np.array([parent >= 0 for parent in SKELETON.parents])
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('align', 'scenes'), build=build, seeds=('seed', 'align.seed'),
+    NAME, fields=('align', 'scenes', 'precision'), build=build, seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
   )
 
@@ -97,9 +97,13 @@ def _losses(config: ml_collections.ConfigDict) -> dict[str, Loss]:
   total = sum(settings.steps)
 
   def adam(rate: float) -> dict[str, Any]:
+    # A tenth from step `drop_at` on [P], or along a cosine where there is no such step.
+    schedule = (
+      optimizers.piecewise_rate((rate, rate / 10), (settings.drop_at,)) if settings.drop_at
+      else optimizers.cosine_rate(rate, total, settings.warmup, rate / 50)
+    )
     return {
-      'optimizer': optimizers.optimizer('adam', clip=settings.clip),
-      'learning_rate': optimizers.cosine_rate(rate, total, settings.warmup, rate / 50),
+      'optimizer': optimizers.optimizer('adam', clip=settings.clip), 'learning_rate': schedule,
     }
 
   rates = settings.learning_rate
@@ -149,7 +153,7 @@ class _Wiring:
   def init(self, key: jax.Array, names: set[str]) -> Networks:
     cells = self.side // teacher_lib.STRIDE
     keys = dict(zip(('G', 'H'), jax.random.split(key), strict=True))
-    maps = jnp.zeros((1, cells, cells, self.model.teacher.num_heat + self.model.teacher.num_paf))
+    maps = jnp.zeros((1, cells, cells, SKELETON.num_joints + 2 * SKELETON.num_limbs))
     v = jnp.zeros((1, cells, cells, self.g.latent))
     made = {'G': (models.MapEncoder(self.g), maps), 'H': (models.PoseNet(self.model.h), v)}
     return {
@@ -265,11 +269,15 @@ class _Wiring:
   def scene_losses(self, context: Context, batch: dict[str, Any]) -> LossValues:
     params = {**context.params, **{name: context.frozen[name] for name in ('E', 'F', 'Psi')}}
     maps = jnp.concatenate([batch['heat'], batch['paf']], -1)
-    v, skip = models.MapEncoder(self.g).apply({'params': params['G']}, maps)
+    g = models.MapEncoder(self.g, self.model.dtype)
+    v, skip = g.apply({'params': params['G']}, maps)
     lifted = self.model.lift(params, v, batch['roots'])
     recon = tuple(_pose_error(lifted, batch['camera'], batch['valid']))
-    heat, paf = teacher_lib.Teacher(self.model.teacher, params).decode(v, skip)
-    adapt = map_losses.map_l1(jnp.concatenate([heat, paf], -1), maps)
+    # F may have a background channel, which G does not read.
+    heat = batch['heat']
+    heat = teacher_lib.with_background(heat) if self.model.teacher.background else heat
+    wanted = jnp.concatenate([heat, batch['paf']], -1)
+    adapt = map_losses.map_l1(teacher_lib.Teacher(self.model.teacher, params).maps(v, skip), wanted)
     return LossValues({'recon': recon, 'recon_h': recon, 'adapt': tuple(adapt)})
 
   def validator(self, validation: Product):

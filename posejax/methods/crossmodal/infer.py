@@ -30,7 +30,8 @@ class Model:
   """
 
   def __init__(self, config: ml_collections.ConfigDict):
-    self.teacher = teacher_lib.network(config)
+    self.teacher = teacher_lib.layout(config)
+    self.dtype = teacher_lib.compute_dtype(config.precision)
     self.prior: aae_lib.AAEConfig = prior.aae_config(config)
     self.h = h_config(config)
     self.depths = world.depths(config)
@@ -47,7 +48,7 @@ class Model:
 
   def lift(self, params: Any, v: jax.Array, roots: jax.Array) -> lift.Lifted:
     """M∘H of latent maps (B, h, w, C) at roots (B, P, 2) px."""
-    net, h = models.PoseNet(self.h), {'params': params['H']}
+    net, h = models.PoseNet(self.h, self.dtype), {'params': params['H']}
     features = net.apply(h, v, method='features')
     windows = models.read_windows(features, roots, self.stride, self.h.reach, self.read)
     found = jax.tree.map(lambda x: x[:, :, 0], net.apply(h, windows, method='heads'))

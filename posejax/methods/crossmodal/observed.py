@@ -58,15 +58,15 @@ def observe(
     latents (N, h, w, C) float16.
   """
   return batches.in_batches(
-    lambda part: _observe(teacher.config, max_people, latents, teacher.params, part), images, _BATCH
+    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images, _BATCH
   )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _observe(
-  config, max_people: int, latents: bool, params, images: jax.Array
+  layout: teacher_lib.Layout, max_people: int, latents: bool, params, images: jax.Array
 ) -> dict[str, jax.Array]:
-  teacher = teacher_lib.Teacher(config, params)
+  teacher = teacher_lib.Teacher(layout, params)
   v, skip = teacher.encode(images)
   people = teacher.people(*teacher.decode(v, skip), max_people)
   roots, rooted = roots_of(people)

@@ -14,6 +14,8 @@ _LAYER = Items(Interval(1, 4096, whole=True), 2)
 RULES: dict[str, Rule] = {
   'seed': Interval(0, 2**28, whole=True), 'log_every': _COUNT, 'save_every': _COUNT,
 
+  'precision': Choice(('float32', 'bfloat16')),
+
   'world.image_size': Interval(64, 512, whole=True),
   'world.max_people': Interval(1, 32, whole=True),
   'world.nearest_mm': Interval(500, 50_000), 'world.farthest_mm': Interval(500, 50_000),
@@ -24,6 +26,7 @@ RULES: dict[str, Rule] = {
   'teacher.front': Items(Items(_WIDTH), 4), 'teacher.cpm': Items(_WIDTH),
   'teacher.stage1': Items(_WIDTH), 'teacher.branch': _WIDTH, 'teacher.stage': Items(_WIDTH),
   'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
+  'teacher.background': _SWITCH,
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
   'teacher.learning_rate': _RATE, 'teacher.turn_deg': Interval(0, 180),
   'teacher.zoom': Items(Interval(0.2, 5), 2), 'teacher.shift': _SHARE,
@@ -45,7 +48,8 @@ RULES: dict[str, Rule] = {
   'align.h.up': Items(Items(_LAYER), 0), 'align.h.window': Items(_LAYER, 0),
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
-  'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.clip': Interval(0, 1e6),
+  'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.drop_at': _STEPS,
+ 'align.clip': Interval(0, 1e6),
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
   'align.learning_rate.recon': _RATE, 'align.learning_rate.adapt': _RATE,
   'align.learning_rate.ss': _RATE,

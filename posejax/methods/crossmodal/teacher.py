@@ -1,6 +1,7 @@
 """The 2D teacher of the embedded world: a small OpenPose-type network, trained on domain A.
 
   E: image → (v, skip)     F: (v, skip) → maps, a stage-1 estimate and its refinement
+  maps: heat-maps of J15 (and the background 1 − max, where the config wants it), PAFs
   loss: squared error of every stage's maps (Cao et al. 2017), heat-maps and PAFs of J15
 
 It plays the pretrained network of the paper: frozen from here on. Its pelvis channel gives the
@@ -41,20 +42,47 @@ PAF_WIDTH = 1.0  # cells [P]
 NAME = 'teacher'
 
 
-class Teacher(NamedTuple):
-  """The frozen network: configuration, and parameters of E and F."""
+class Layout(NamedTuple):
+  """What is fixed of the network. Hashable.
 
-  config: openpose.OpenPoseConfig
+  Attributes:
+    widths: of E and F.
+    dtype: type that E and F compute in; their maps are never narrower than float32.
+  """
+
+  widths: openpose.OpenPoseConfig
+  dtype: str
+
+  @property
+  def background(self) -> bool:
+    """Whether F has a background channel, the last heat-map."""
+    return self.widths.num_heat > SKELETON.num_joints
+
+  @property
+  def compute(self) -> jnp.dtype | None:
+    """`dtype` as modules take it."""
+    return compute_dtype(self.dtype)
+
+
+class Teacher(NamedTuple):
+  """The frozen network: its layout, and parameters of E and F."""
+
+  layout: Layout
   params: Networks
 
   def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
     """uint8 or float RGB images (B, S, S, 3) in 0..255 → (v, skip)."""
-    return encode(self.config, self.params['E'], images)
+    return encode(self.layout, self.params['E'], images)
 
   def decode(self, v: jax.Array, skip: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(v, skip) → heat-maps (B, h, w, 15), PAFs (B, h, w, 28) of the last stage."""
-    paf, heat = decode(self.config, self.params['F'], v, skip)[-1]
-    return heat, paf
+    paf, heat = decode(self.layout, self.params['F'], v, skip)[-1]
+    return heat[..., : SKELETON.num_joints], paf
+
+  def maps(self, v: jax.Array, skip: jax.Array) -> jax.Array:
+    """(v, skip) → all maps of the last stage (B, h, w, 43 or 44): heat, background, PAFs."""
+    paf, heat = decode(self.layout, self.params['F'], v, skip)[-1]
+    return jnp.concatenate([heat, paf], -1)
 
   def people(self, heat: jax.Array, paf: jax.Array, max_people: int) -> People2D:
     """People of each image, leading axis B."""
@@ -65,30 +93,37 @@ class Teacher(NamedTuple):
     return jax.vmap(lambda h, p: group(h, p))(heat, paf)
 
 
-def network(config: ml_collections.ConfigDict) -> openpose.OpenPoseConfig:
-  """Widths of E and F."""
+def compute_dtype(name: str) -> jnp.dtype | None:
+  """'float32' or 'bfloat16' as flax modules take it: None computes in the parameters' type."""
+  return None if name == 'float32' else jnp.dtype(name)
+
+
+def layout(config: ml_collections.ConfigDict) -> Layout:
+  """Layout of E and F."""
   settings = config.teacher
-  return openpose.OpenPoseConfig(
+  widths = openpose.OpenPoseConfig(
     front=tuple(tuple(block) for block in settings.front), cpm=tuple(settings.cpm),
     stage1=tuple(settings.stage1), branch=settings.branch, stage=tuple(settings.stage),
     stage_kernel=settings.stage_kernel, stage_last=settings.stage_last,
-    num_paf=2 * SKELETON.num_limbs, num_heat=SKELETON.num_joints,
+    num_paf=2 * SKELETON.num_limbs, num_heat=SKELETON.num_joints + settings.background,
   )
+  return Layout(widths, config.precision)
 
 
 def frozen(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Teacher:
   """The teacher that a finished stage left."""
-  return Teacher(network(config), products[NAME].params)
+  return Teacher(layout(config), products[NAME].params)
 
 
-def encode(config: openpose.OpenPoseConfig, params: Any, images: jax.Array):
+def encode(fixed: Layout, params: Any, images: jax.Array):
   """E: (v, skip) of RGB images in 0..255."""
-  return openpose.Encoder(config).apply({'params': params}, openpose.preprocess(images))
+  module = openpose.Encoder(fixed.widths, fixed.compute)
+  return module.apply({'params': params}, openpose.preprocess(images))
 
 
-def decode(config: openpose.OpenPoseConfig, params: Any, v: jax.Array, skip: jax.Array):
+def decode(fixed: Layout, params: Any, v: jax.Array, skip: jax.Array):
   """F: (PAF, heat-maps) of every stage."""
-  return openpose.Decoder(config).apply({'params': params}, v, skip)
+  return openpose.Decoder(fixed.widths, fixed.compute).apply({'params': params}, v, skip)
 
 
 def render_maps(joints: jax.Array, visible: jax.Array, side: int) -> tuple[jax.Array, jax.Array]:
@@ -105,14 +140,19 @@ def render_maps(joints: jax.Array, visible: jax.Array, side: int) -> tuple[jax.A
   return heat, paf
 
 
+def with_background(heat: jax.Array) -> jax.Array:
+  """Heat-maps (..., J) → (..., J + 1): the background is 1 − max."""
+  return jnp.concatenate([heat, 1 - heat.max(-1, keepdims=True)], -1)
+
+
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
-  return StagePlan(NAME, fields=('teacher',), reads=('images_a',), build=build)
+  return StagePlan(NAME, fields=('teacher', 'precision'), reads=('images_a',), build=build)
 
 
 def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Stage:
   """The training of E and F on labelled pictures of domain A, the last 5 % kept for validation."""
-  settings, widths = config.teacher, network(config)
+  settings, fixed = config.teacher, layout(config)
   arrays = products['images_a'].arrays
   count = len(arrays['images'])
   held = max(count // 20, 1)
@@ -120,7 +160,7 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
 
   def init(key: jax.Array) -> tuple[Networks, Networks]:
     first, second = jax.random.split(key)
-    encoder, decoder = openpose.Encoder(widths), openpose.Decoder(widths)
+    encoder, decoder = openpose.Encoder(fixed.widths), openpose.Decoder(fixed.widths)
     e = encoder.init(first, jnp.zeros((1, side, side, 3)))
     f = decoder.init(second, *encoder.apply(e, jnp.zeros((1, side, side, 3))))
     return {'E': e['params'], 'F': f['params']}, {}
@@ -147,8 +187,8 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     return jax.vmap(one)(keys)
 
   def losses(context: Context, batch: dict[str, jax.Array]) -> LossValues:
-    latent = encode(widths, context.params['E'], batch['image'])
-    return LossValues({'maps': _stages_loss(widths, context.params['F'], latent, batch)})
+    latent = encode(fixed, context.params['E'], batch['image'])
+    return LossValues({'maps': _stages_loss(fixed, context.params['F'], latent, batch)})
 
   rate = optimizers.cosine_rate(
     settings.learning_rate, settings.steps, settings.warmup, settings.learning_rate / 50
@@ -163,26 +203,28 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
       'images': arrays['images'], 'joints': arrays['truth_joints'].astype(np.float32),
       'seen': seen,
     },
-    validate=_validator(widths, side, count - held),
+    validate=_validator(fixed, side, count - held),
   )
 
 
-def _stages_loss(widths, params, latent, batch) -> tuple[jax.Array, jax.Array]:
+def _stages_loss(fixed: Layout, params, latent, batch) -> tuple[jax.Array, jax.Array]:
   """Mean squared error of both kinds of maps, summed over stages."""
   total = 0.0
-  for paf, heat in decode(widths, params, *latent):
-    total += terms.mean(map_losses.map_l2(heat, batch['heat']))
+  wanted = with_background(batch['heat']) if fixed.background else batch['heat']
+  for paf, heat in decode(fixed, params, *latent):
+    total += terms.mean(map_losses.map_l2(heat, wanted))
     total += terms.mean(map_losses.map_l2(paf, batch['paf']))
   size = jnp.asarray(batch['image'].shape[0], jnp.float32)
   return total * size, size
 
 
-def _validator(widths: openpose.OpenPoseConfig, side: int, first: int):
+def _validator(fixed: Layout, side: int, first: int):
   """Error of the joints that heat-maps show near the true ones, on pictures held back."""
 
   @jax.jit
   def measure(params, images, joints, seen):
-    heat, _ = Teacher(widths, params).decode(*encode(widths, params['E'], images))
+    teacher = Teacher(fixed, params)
+    heat, _ = teacher.decode(*teacher.encode(images))
     cells = jnp.arange(side // STRIDE) * STRIDE + (STRIDE - 1) / 2
     # Of each true joint: the mean of the map around it, which has no gaps where no peak is found.
     x, y = joints[..., 0], joints[..., 1]
