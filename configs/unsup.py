@@ -2,9 +2,22 @@
 
   python -m posejax.train --config=configs/unsup.py --workdir=runs/unsup
 
-Presets, as `--config=configs/unsup.py:smoke`:
-  (none)  128 px, 2 CPU cores; in development: its cost and figure are not measured yet
+Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long,full`:
+
+  size
+  (none)  128 px, 2 CPU cores, ≤ 20 minutes from nothing, ≤ 6 GB
+  long    the same world, larger networks, more pictures and steps: 2 to 2.5 hours on 2 cores
+  ablate  the default with shorter phases: about 6 minutes a rung over shared earlier stages
+  gpu     224 px, the paper's widths in bfloat16, each stage ≤ 9 minutes on one H200-class GPU;
+          not run yet, its steps are estimates
+  paper   the paper's shapes, batches and schedule (600,000 steps); its data readers are to come
   smoke   seconds of training on toy sizes; shows that all stages run, learns nothing
+
+  supervision
+  semi    a tenth of the pictures with 2D and 3D labels
+  weak    all pictures with 2D labels
+  full    all pictures with 2D and 3D labels
+  mocap   Ψ and D_syn of captured motion (`prior.mocap`: a BVH folder; motion families without one)
 """
 
 import ml_collections
@@ -26,10 +39,12 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
     },
     'prior': {
-      'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'batch': 256, 'steps': 3000,
-      'warmup': 200, 'learning_rate': 1e-3, 'discriminator_rate': 1e-4, 'clip': 5.0,
-      'pose_weight': 100.0, 'phi_weight': 5.0, 'adversary_weight': 1.0, 'limit_weight': 50.0,
-      'limit_margin': 0.97,
+      'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'dense': (256, 256),
+      'disc_part': 64, 'disc_body': 256, 'batch': 256, 'steps': 3000,
+      'warmup': 200, 'learning_rate': 1e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
+      'pose_weight': 50.0, 'local_weight': 150.0, 'phi_weight': 5.0, 'adversary_weight': 3.0,
+      'limit_weight': 150.0, 'limit_margin': 0.97, 'discriminator': 'pose',
+      'source': 'artificial', 'mocap': '', 'mocap_share': 0.5,
     },
     'observed': {'latents': True},
     'scenes': {'limit_factor': 1.0, 'lean_deg': 30.0},
@@ -53,10 +68,12 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'turn_deg': 20.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
     },
   })
-  if preset == 'smoke':
-    _smoke(config)
-  elif preset:
-    raise ValueError(f'configs/unsup.py: unknown preset {preset!r}; known: smoke')
+  for name in filter(None, preset.split(',')):
+    if name not in _PRESETS:
+      raise ValueError(
+        f'configs/unsup.py: unknown preset {name!r}; known: {", ".join(_PRESETS)}'
+      )
+    _PRESETS[name](config)
   return config.lock()
 
 
@@ -70,7 +87,8 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
     'stage_kernel': 3, 'stage_last': 8, 'batch': 4, 'steps': 4, 'warmup': 1,
   })
   config.prior.update({
-    'part': 8, 'chain': 8, 'half': 8, 'body': 16, 'batch': 8, 'steps': 4, 'warmup': 1,
+    'part': 8, 'chain': 8, 'half': 8, 'body': 16, 'dense': (), 'disc_part': 8, 'disc_body': 8,
+    'batch': 8, 'steps': 4, 'warmup': 1,
   })
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})
   config.align.g.hidden = ((8, 3),)
@@ -78,3 +96,78 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
     'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
     'window': ((8, 3),),
   })
+
+
+def _long(config: ml_collections.ConfigDict) -> None:
+  config.world.update({'images_a': 12_000, 'images_b': 16_000, 'validation': 600, 'test': 1000})
+  config.teacher.update({
+    'front': ((16,), (32, 32), (64, 64), (128, 128)), 'cpm': (128, 64), 'stage1': (64, 64),
+    'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 5000,
+  })
+  config.align.update({'batch_images': 24, 'batch_scenes': 24, 'steps': (1000, 9000, 3000)})
+  config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
+
+
+def _ablate(config: ml_collections.ConfigDict) -> None:
+  config.align.steps = (200, 1400, 400)
+
+
+def _wide(config: ml_collections.ConfigDict) -> None:
+  """The paper's image size and widths; widths of H are ours (models/crossmodal.py)."""
+  config.world.image_size = 224
+  config.teacher.update({
+    'front': ((64, 64), (128, 128), (256,) * 4, (512, 512)), 'cpm': (256, 128),
+    'stage1': (128,) * 3, 'branch': 512, 'stage': (128,) * 5, 'stage_kernel': 7,
+    'stage_last': 128, 'background': True,
+  })
+  config.align.g.update({'hidden': ((128, 7),) * 4, 'last_kernel': 7})
+  config.align.h.update({
+    'down': (((128, 1), (128, 3)), ((128, 4), (128, 7)), ((128, 4),)), 'bottom': ((128, 1),),
+    'up': (((128, 7), (512, 1)),), 'window': (),
+  })
+
+
+def _gpu(config: ml_collections.ConfigDict) -> None:
+  _wide(config)
+  config.precision = 'bfloat16'
+  config.world.update({'images_a': 24_000, 'images_b': 24_000, 'validation': 1000, 'test': 1000})
+  config.teacher.update({'batch': 64, 'steps': 8000, 'learning_rate': 1e-3})
+  config.observed.latents = False
+  config.align.update({'batch_images': 64, 'batch_scenes': 64, 'steps': (500, 6000, 2500)})
+
+
+def _paper(config: ml_collections.ConfigDict) -> None:
+  _wide(config)
+  # 1M single poses at batch 32, 100k scenes: ours are drawn anew, so steps alone count.
+  config.world.update({'max_people': 4, 'nearest_mm': 1500, 'farthest_mm': 8000})
+  config.prior.update({'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4})
+  config.observed.latents = False
+  config.align.update({
+    'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,
+    'clip': 0.0, 'drop_at': 100_000, 'projection': 'weak', 'read': 'nearest',
+  })
+  config.align.learning_rate.update(
+    {'distl': 1e-4, 'label_3d': 1e-4, 'recon': 1e-4, 'adapt': 1e-4, 'ss': 1e-4}
+  )
+
+
+def _semi(config: ml_collections.ConfigDict) -> None:
+  config.align.update({'label_2d': True, 'label_3d': True, 'label_share': 0.1})
+
+
+def _weak(config: ml_collections.ConfigDict) -> None:
+  config.align.label_2d = True
+
+
+def _full(config: ml_collections.ConfigDict) -> None:
+  config.align.update({'label_2d': True, 'label_3d': True})
+
+
+def _mocap(config: ml_collections.ConfigDict) -> None:
+  config.prior.source = 'motion'
+
+
+_PRESETS = {
+  'long': _long, 'ablate': _ablate, 'gpu': _gpu, 'paper': _paper, 'smoke': _smoke,
+  'semi': _semi, 'weak': _weak, 'full': _full, 'mocap': _mocap,
+}
