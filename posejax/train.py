@@ -1,13 +1,13 @@
 """Trains a method: `python -m posejax.train --config=configs/unsup.py --workdir=runs/unsup`.
 
-Stages that are finished are read, a stage that was cut off goes on where it was. The metrics of the
-test split are written to `<workdir>/metrics.json` when all stages are done.
+Stages that are finished are read, a stage that was cut off goes on where it was. When all are done,
+the test set is evaluated: `<workdir>/metrics.json`, and the report `<workdir>/index.html`.
+`python -m posejax.evaluate` makes both again, also on the validation set.
 """
 
-import json
 import logging
-import math
 import pathlib
+import shlex
 import sys
 
 import jax
@@ -17,7 +17,8 @@ from ml_collections import config_flags
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
 from posejax.training import stages, trainer
-from posejax.training.checkpoints import CheckpointError, write_atomically
+from posejax.training.checkpoints import CheckpointError
+from posejax.viz import report
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run; the same one goes on')
@@ -28,24 +29,22 @@ _FOR_USERS = (
 )
 
 
-def run(config, workdir: pathlib.Path, cache: pathlib.Path | None) -> int:
-  """Trains and evaluates; the exit code."""
+def run(config, workdir: pathlib.Path, cache: pathlib.Path | None, command: str) -> int:
+  """Trains, evaluates and reports; the exit code."""
+  split = METHOD.splits[-1]
   try:
     config_lib.validate(config, METHOD.rules)
     products = stages.run(METHOD, config, workdir, cache)
+    evaluation = report.publish(METHOD, config, products, workdir, cache, split, command)
   except trainer.Stopped as stop:
     print(f'posejax.train: {stop}', file=sys.stderr)
     return 130
   except _FOR_USERS as error:
     print(f'posejax.train: {error}', file=sys.stderr)
     return 2
-  evaluation = METHOD.evaluate(config, products, METHOD.splits[-1])
-  metrics = {name: metric.value for name, metric in evaluation.metrics.items()}
-  # JSON has no nan: what could not be measured is null.
-  content = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-  write_atomically(workdir / 'metrics.json', json.dumps(content, indent=1) + '\n')
-  for name, value in metrics.items():
-    print(f'{name:48s} {value:8.1f}')
+  report.show(evaluation)
+  for name in report.file_names(METHOD, split):
+    print(workdir / name)
   return 0
 
 
@@ -57,7 +56,8 @@ def main(arguments: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value)
   jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
   cache = pathlib.Path(_CACHE.value) if _CACHE.value else None
-  sys.exit(run(_CONFIG.value, workdir, cache))
+  command = shlex.join(['python', '-m', 'posejax.train', *sys.argv[1:]])
+  sys.exit(run(_CONFIG.value, workdir, cache, command))
 
 
 if __name__ == '__main__':

@@ -78,8 +78,9 @@ _SINGLE = {
   'baseline_mean_pose_person_yaw_3dpck_rel_matched': (
     '%', 'The baseline of the best angle per person on the people alone whom the student found.'),
   '3dpck_rel_matched_above_person_yaw': (
-    'points', '3DPCK_rel (matched) less that baseline on the same people; an interval above 0 '
-              'means that the method knows more than a mean pose.'),
+    'points', '3DPCK_rel (matched) less the baseline of the best angle per person, both on the '
+              'same people; an interval above 0 means that the method knows more than a mean '
+              'pose.'),
   'teacher_drop_a_to_b_2d_pck_02torso_all': (
     'points', "The teacher's PCK@0.2 torso on A less that on B, missed people wrong."),
   'teacher_drop_a_to_b_2d_pck_02torso_matched': (
@@ -150,9 +151,9 @@ def tables(joints: tuple[str, ...]) -> tuple[Table, ...]:
           ('MPJPE, root-aligned (mm)', 'N-MPJPE (mm)', 'PA-MPJPE (mm)', 'depth of the root (mm)'),
           ('student',), (('mpjpe_root_matched_mm', 'n_mpjpe_matched_mm', 'pa_mpjpe_matched_mm',
                           'depth_error_matched_mm'),)),
-    Table('People found', '', ('recall (%)', 'precision (%)', 'count', 'matched'), ('student',),
-          (('detection_recall_percent', 'detection_precision_percent', 'people_counted',
-            'people_matched'),)),
+    Table('People found', '', ('recall (%)', 'precision (%)', 'people who count', 'matched'),
+          ('student',), (('detection_recall_percent', 'detection_precision_percent',
+                          'people_counted', 'people_matched'),)),
     Table('2D: student and teacher',
           'The first four columns compare the two on the same people and joints: those that both '
           'give. “All people”: who was missed has every joint wrong.',
