@@ -39,9 +39,9 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
     },
     'prior': {
-      'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'dense': (256, 256),
-      'disc_part': 64, 'disc_body': 256, 'batch': 256, 'steps': 3000,
-      'warmup': 200, 'learning_rate': 1e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
+      'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'dense': (), 'decoder_layers': 1,
+      'disc_part': 64, 'disc_body': 128, 'batch': 256, 'steps': 2500,
+      'warmup': 200, 'learning_rate': 2e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
       'pose_weight': 50.0, 'local_weight': 150.0, 'phi_weight': 5.0, 'adversary_weight': 3.0,
       'limit_weight': 150.0, 'limit_margin': 0.97, 'discriminator': 'pose',
       'source': 'artificial', 'mocap': '', 'mocap_share': 0.5,

@@ -4,8 +4,13 @@
   L_adv: Ψ fools Disc; real p_c, fake FK∘Ψ(φ_rand)                  Ψ: L_cyc + L_adv (+ hinge)
   hinge: angle by which Ψ(φ_rand) leaves the joint limits, an aid to L_adv [R], a switch
 
-φ_rand ~ U[−1, 1]^32. Source: spec/kinematics.md, "Adversarial auto-encoder". The weights inside Ψ's
-sum follow the authors' earlier code [C]; poses are compared in metres, the hinge in rad.
+φ_rand ~ U[−1, 1]^32. Source: spec/kinematics.md, "Adversarial auto-encoder". Poses are compared in
+metres, the hinge in rad. Besides p_c, L_cyc compares the local rows, each weighted by what its turn
+moves (`leverage`) [R]: FK's chain of frames makes p_c alone the slower teacher.
+
+With `prior.discriminator` = 'embedding' Disc tells φ_rand from Φ(p_l) and its loss trains Φ, with
+'none' there is no Disc. One Adam for Φ and Ψ is right in all readings: L_adv on poses does not
+depend on Φ, nor L_adv on embeddings on Ψ.
 """
 
 from typing import Any
@@ -31,13 +36,16 @@ from posejax.methods.base import (
   Stage,
   StagePlan,
 )
-from posejax.methods.crossmodal import lift
+from posejax.methods.crossmodal import lift, pose_sources, prior_measures
 from posejax.models import aae as aae_lib
 from posejax.synth.poses import sample_local_poses
 
 SKELETON = lift.SKELETON
 NAME = 'prior'
-_VALIDATION_POSES = 2000
+DISCRIMINATORS = ('pose', 'embedding', 'none')
+
+sampler = pose_sources.sampler
+captured_arrays = pose_sources.arrays
 
 
 def plan() -> StagePlan:
@@ -47,147 +55,167 @@ def plan() -> StagePlan:
 
 def aae_config(config: ml_collections.ConfigDict) -> aae_lib.AAEConfig:
   """Widths of the auto-encoder."""
-  return aae_lib.AAEConfig(SKELETON, body=config.prior.body, half=config.prior.half,
-                           chain=config.prior.chain, part=config.prior.part)
+  settings = config.prior
+  return aae_lib.AAEConfig(
+    SKELETON, body=settings.body, half=settings.half, chain=settings.chain, part=settings.part,
+    decoder_layers=settings.decoder_layers, dense=tuple(settings.dense),
+    disc_part=settings.disc_part, disc_body=settings.disc_body,
+    disc_embedding=(settings.disc_body,) * 2,
+  )
 
 
 def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Stage:
-  """The training of Φ, Ψ and Disc on poses drawn in the step."""
+  """The training of Φ, Ψ and Disc on poses drawn in the step.
+
+  Raises:
+    CapturedPosesError: the folder of motion capture cannot be used.
+  """
   del products
-  settings = config.prior
-  networks = aae_config(config)
-  lengths = np.asarray(kinematics.bone_lengths(SKELETON), np.float32)
-  inner_limits = limits.scaled(limits.PAPER, settings.limit_margin)
-  scales = {
-    'cycle_pose_m': settings.pose_weight, 'cycle_phi': settings.phi_weight,
-    'adversary': settings.adversary_weight, 'limit_excess_rad': settings.limit_weight,
-  }
-
-  def init(key: jax.Array) -> tuple[Networks, Networks]:
-    keys = jax.random.split(key, 3)
-    local = jnp.zeros((1, SKELETON.num_joints, 3))
-    modules = (
-      ('Phi', aae_lib.PoseEncoder(networks), local),
-      ('Psi', aae_lib.PoseDecoder(networks), jnp.zeros((1, networks.embedding))),
-      ('Disc', aae_lib.Discriminator(networks), local),
-    )
-    params = {
-      name: module.init(key, example)['params']
-      for key, (name, module, example) in zip(keys, modules, strict=True)
-    }
-    return params, {}
-
-  def draw(frozen: Any, host: Any, keys: jax.Array) -> dict[str, jax.Array]:
-    def one(key):
-      pose_key, phi_key = jax.random.split(key)
-      local = sample_local_poses(pose_key, 1, skeleton=SKELETON)[0]
-      phi = jax.random.uniform(phi_key, (networks.embedding,), minval=-1.0, maxval=1.0)
-      canonical = kinematics.forward_kinematics(local, jnp.asarray(lengths), SKELETON)
-      return {'local': local, 'canonical': canonical, 'phi': phi}
-
-    return jax.vmap(one)(keys)
-
-  def losses(context: Context, batch: dict[str, jax.Array]) -> LossValues:
-    count = batch['phi'].shape[0]
-    embedded = encode(networks, context.params['Phi'], batch['local'])
-    # One decoding of both: FK and its gradient are compiled once.
-    both = lift.decode(networks, context.params['Psi'], jnp.concatenate([embedded, batch['phi']]))
-    drawn = both.local[count:]
-    returned = encode(networks, context.params['Phi'], drawn)
-    values = {
-      'cycle_pose_m': terms.mean(
-        pose.masked_l1(both.canonical[:count] / 1000, batch['canonical'] / 1000)
-      ),
-      'cycle_phi': terms.mean(pose.masked_l1(returned, batch['phi'])),
-    }
-    judge = aae_lib.Discriminator(networks)
-    weights = aae_lib.head_weights(networks)
-    shown = jnp.concatenate([both.canonical[count:], batch['canonical']]) / 1000
-    logits = judge.apply({'params': context.params['Disc']}, shown)
-    fake, real = logits[:count], logits[count:]
-    values['adversary'] = terms.mean(adversarial.generator(fake, weights))
-    values['limit_excess_rad'] = terms.mean(
-      limit_losses.limit_hinge(drawn, limits=inner_limits, skeleton=SKELETON)
-    )
-    total = sum(scales[name] * value for name, value in values.items())
-    size = jnp.asarray(count, jnp.float32)
-    return LossValues(
-      terms={
-        'autoencoder': (total * size, size),
-        'discriminator': tuple(adversarial.discriminator(real, fake, weights)),
-      },
-      logged={name: (value * size, size) for name, value in values.items()},
-    )
-
+  settings, wiring = config.prior, _Wiring(config)
   rate = optimizers.cosine_rate(
     settings.learning_rate, settings.steps, settings.warmup, settings.learning_rate / 100
   )
-  adam = optimizers.optimizer('adam', clip=settings.clip)
+  losses = {
+    'autoencoder': Loss(
+      'poses', ('Phi', 'Psi'), optimizers.optimizer('adam', clip=settings.clip), rate
+    ),
+    'discriminator': Loss(
+      'poses', ('Disc',), optimizers.optimizer('adam', b1=0.5),
+      lambda step: settings.discriminator_rate * rate(step) / settings.learning_rate,
+    ),
+  }
+  if wiring.judge is None:
+    del losses['discriminator']
   return Stage(
-    init=init,
-    sources={'poses': Source(settings.batch, losses, draw)},
-    losses={
-      # φ_rand and what is made of it do not depend on Φ, so this is L_cyc alone to Φ.
-      'autoencoder': Loss('poses', ('Phi', 'Psi'), adam, rate),
-      'discriminator': Loss(
-        'poses', ('Disc',), optimizers.optimizer('adam', b1=0.5),
-        lambda step: settings.discriminator_rate * rate(step) / settings.learning_rate,
-      ),
-    },
-    phases=(Phase('prior', settings.steps, ('poses',), ('autoencoder', 'discriminator')),),
-    validate=validator(networks, lengths),
+    init=wiring.init,
+    sources={'poses': Source(settings.batch, wiring.losses, wiring.draw)},
+    losses=losses,
+    phases=(Phase('prior', settings.steps, ('poses',), tuple(losses)),),
+    frozen=pose_sources.arrays(config),
+    validate=prior_measures.validator(config, wiring.networks),
     selection=Selection('reconstruction_mm', larger=False),
   )
 
 
+class _Wiring:
+  """The functions of the stage, over the config."""
 
-def encode(config: aae_lib.AAEConfig, phi: Any, local: jax.Array) -> jax.Array:
-  """Φ of local poses (N, J, 3): (N, 32)."""
-  return aae_lib.PoseEncoder(config).apply({'params': phi}, local)
+  def __init__(self, config: ml_collections.ConfigDict):
+    self.config, self.settings = config, config.prior
+    self.networks = aae_config(config)
+    self.judge = {
+      'pose': aae_lib.Discriminator(self.networks),
+      'embedding': aae_lib.EmbeddingDiscriminator(self.networks), 'none': None,
+    }[config.prior.discriminator]
+    self.inner_limits = limits.scaled(limits.PAPER, config.prior.limit_margin)
 
-
-def validator(networks: aae_lib.AAEConfig, lengths: np.ndarray):
-  """Reconstruction, plausibility and cycle of the auto-encoder on poses that no training drew."""
-
-  @jax.jit
-  def measure(params: Networks) -> dict[str, jax.Array]:
-    pose_key, phi_key = jax.random.split(jax.random.key(2**31 - 1))
-    local = sample_local_poses(pose_key, _VALIDATION_POSES, skeleton=SKELETON)
-    canonical = jax.vmap(
-      lambda rows: kinematics.forward_kinematics(rows, jnp.asarray(lengths), SKELETON)
-    )(local)
-    rebuilt = lift.decode(networks, params['Psi'], encode(networks, params['Phi'], local))
-    phi = jax.random.uniform(
-      phi_key, (_VALIDATION_POSES, networks.embedding), minval=-1.0, maxval=1.0
-    )
-    drawn = lift.decode(networks, params['Psi'], phi)
-    inside = jax.vmap(
-      lambda rows: limits.inside_limits(rows, skeleton=SKELETON, tolerance_deg=5.0)
-    )(drawn.local)
-    limited = np.array([parent >= 0 for parent in SKELETON.parents])
-    return {
-      'reconstruction_mm': jnp.linalg.norm(rebuilt.canonical - canonical, axis=-1).mean(),
-      'joints_inside_percent': 100 * inside[:, limited].mean(),
-      'poses_inside_percent': 100 * inside.all(1).mean(),
-      'cycle_phi': jnp.abs(encode(networks, params['Phi'], drawn.local) - phi).mean(),
-      'drawn_spread_mm': jnp.linalg.norm(
-        drawn.canonical - drawn.canonical.mean(0), axis=-1
-      ).mean(),
-      'true_spread_mm': jnp.linalg.norm(canonical - canonical.mean(0), axis=-1).mean(),
+  def init(self, key: jax.Array) -> tuple[Networks, Networks]:
+    local = jnp.zeros((1, SKELETON.num_joints, 3))
+    phi = jnp.zeros((1, self.networks.embedding))
+    modules = {
+      'Phi': (aae_lib.PoseEncoder(self.networks), local),
+      'Psi': (aae_lib.PoseDecoder(self.networks), phi),
     }
+    if self.judge is not None:
+      on_poses = self.settings.discriminator == 'pose'
+      modules['Disc'] = (self.judge, local if on_poses else phi)
+    keys = jax.random.split(key, 3)
+    # Compiled as one: layer by layer it takes seconds.
+    make = jax.jit(lambda keys: {
+      name: module.init(keys[index], example)['params']
+      for index, (name, (module, example)) in enumerate(modules.items())
+    })
+    return make(keys), {}
 
-  return lambda params, batch_stats, frozen: measure(params)
+  def draw(self, frozen: Any, host: Any, keys: jax.Array) -> dict[str, jax.Array]:
+    """Poses p_l (b, 15, 3), p_c (b, 15, 3) mm, and φ_rand (b, 32)."""
+    sample = pose_sources.sampler(self.config, frozen)
+
+    def one(key):
+      pose_key, phi_key = jax.random.split(key)
+      local = sample(pose_key, 1)[0, :SKELETON.num_joints]
+      phi = jax.random.uniform(phi_key, (self.networks.embedding,), minval=-1.0, maxval=1.0)
+      return {'local': local, 'phi': phi}
+
+    batch = jax.vmap(one)(keys)
+    return {**batch, 'canonical': canonical(batch['local'])}
+
+  def losses(self, context: Context, batch: dict[str, jax.Array]) -> LossValues:
+    """Both losses of a batch, each of its terms logged with its weight left out."""
+    settings, count = self.settings, batch['phi'].shape[0]
+    embedded = encode(self.networks, context.params['Phi'], batch['local'])
+    # One decoding of both: FK and its gradient are compiled once.
+    both = lift.decode(
+      self.networks, context.params['Psi'], jnp.concatenate([embedded, batch['phi']])
+    )
+    rebuilt, drawn = (jax.tree.map(lambda x: x[part], both)  # noqa: B023
+                      for part in (slice(count), slice(count, None)))
+    weighted = {
+      'cycle_pose_m': (settings.pose_weight, terms.mean(
+        pose.masked_l1(rebuilt.canonical / 1000, batch['canonical'] / 1000)
+      )),
+      'cycle_local_m': (settings.local_weight, terms.mean(
+        pose.masked_l1(rebuilt.local * _LEVERAGE, batch['local'] * _LEVERAGE)
+      )),
+      'cycle_phi': (settings.phi_weight, terms.mean(pose.masked_l1(
+        encode(self.networks, context.params['Phi'], drawn.local), batch['phi']
+      ))),
+    }
+    if settings.limit_weight:
+      weighted['limit_excess_rad'] = (settings.limit_weight, terms.mean(
+        limit_losses.limit_hinge(drawn.local, limits=self.inner_limits, skeleton=SKELETON)
+      ))
+    judged = {}
+    if self.judge is not None:
+      real, fake = self._logits(context.params['Disc'], batch, embedded, drawn.canonical)
+      heads = aae_lib.head_weights(self.networks) if real.shape[1] > 1 else None
+      weighted['adversary'] = (
+        settings.adversary_weight, terms.mean(adversarial.generator(fake, heads))
+      )
+      judged['discriminator'] = tuple(adversarial.discriminator(real, fake, heads))
+    total = sum(weight * value for weight, value in weighted.values())
+    size = jnp.asarray(count, jnp.float32)
+    return LossValues(
+      terms={'autoencoder': (total * size, size), **judged},
+      logged={name: (value * size, size) for name, (_, value) in weighted.items()},
+    )
+
+  def _logits(
+    self, disc: Any, batch: dict[str, jax.Array], embedded: jax.Array, drawn: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """Disc's logits of real and fake samples, by the reading that the config names."""
+    if self.settings.discriminator == 'pose':
+      real, fake = batch['canonical'] / 1000, drawn / 1000
+    else:
+      real, fake = batch['phi'], embedded
+    both = self.judge.apply({'params': disc}, jnp.concatenate([real, fake]))
+    return both[: len(real)], both[len(real) :]
+
+
+def leverage() -> np.ndarray:
+  """(15, 1) m: a bone's length times the joints that its turn moves; 0 for pelvis and neck."""
+  moved = np.zeros(SKELETON.num_joints)
+  for joint in range(SKELETON.num_joints):
+    ancestor = joint
+    while ancestor >= 0:
+      moved[ancestor] += 1
+      ancestor = SKELETON.parents[ancestor]
+  # The neck's row never changes.
+  moved[SKELETON.index('neck')] = 0
+  return (moved * kinematics.bone_lengths(SKELETON) / 1000)[:, None].astype(np.float32)
+
+
+_LEVERAGE = leverage()
+
+encode = prior_measures.encode
+canonical = prior_measures.canonical
 
 
 def mean_artificial_pose(count: int = 20_000) -> np.ndarray:
   """The mean canonical pose (15, 3) mm of the artificial prior: what the baselines stand on."""
-  lengths = np.asarray(kinematics.bone_lengths(SKELETON), np.float32)
 
   @jax.jit
   def mean(key: jax.Array) -> jax.Array:
-    local = sample_local_poses(key, count, skeleton=SKELETON)
-    return jax.vmap(
-      lambda rows: kinematics.forward_kinematics(rows, jnp.asarray(lengths), SKELETON)
-    )(local).mean(0)
+    return canonical(sample_local_poses(key, count, skeleton=SKELETON)).mean(0)
 
   return np.asarray(mean(jax.random.key(0)))

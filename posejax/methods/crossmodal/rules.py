@@ -1,6 +1,6 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
-from posejax.methods.base import Choice, Interval, Items, Rule
+from posejax.methods.base import Choice, Interval, Items, Rule, Text
 
 _COUNT = Interval(1, 10_000_000, whole=True)
 _STEPS = Interval(0, 100_000_000, whole=True)
@@ -33,10 +33,16 @@ RULES: dict[str, Rule] = {
   'teacher.brightness': _SHARE, 'teacher.contrast': _SHARE, 'teacher.tint': _SHARE,
 
   'prior.part': _WIDTH, 'prior.chain': _WIDTH, 'prior.half': _WIDTH, 'prior.body': _WIDTH,
+  'prior.decoder_layers': Interval(1, 16, whole=True),
+  'prior.dense': Items(_WIDTH, 0), 'prior.disc_part': _WIDTH, 'prior.disc_body': _WIDTH,
   'prior.batch': _COUNT, 'prior.steps': _COUNT, 'prior.warmup': _STEPS,
   'prior.learning_rate': _RATE, 'prior.discriminator_rate': _RATE, 'prior.clip': Interval(0, 1e6),
-  'prior.pose_weight': Interval(0, 1e6), 'prior.phi_weight': Interval(0, 1e6),
-  'prior.adversary_weight': Interval(0, 1e6), 'prior.limit_weight': Interval(0, 1e6),
+  'prior.pose_weight': Interval(0, 1e6), 'prior.local_weight': Interval(0, 1e6),
+  'prior.phi_weight': Interval(0, 1e6), 'prior.adversary_weight': Interval(0, 1e6),
+  'prior.limit_weight': Interval(0, 1e6),
+  'prior.discriminator': Choice(('pose', 'embedding', 'none')),
+  'prior.source': Choice(('artificial', 'motion', 'mixed')), 'prior.mocap': Text(),
+  'prior.mocap_share': _SHARE,
   'prior.limit_margin': Interval(0.1, 1.0),
 
   'observed.latents': _SWITCH,
