@@ -33,7 +33,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     },
     'teacher': {
       'front': ((12,), (24, 24), (48, 48), (96, 96)), 'cpm': (96, 64), 'stage1': (64, 64),
-      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64, 'background': False,
+      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64, 'background': False, 'strided': True,
       'batch': 16, 'steps': 1500, 'warmup': 100, 'learning_rate': 2e-3,
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
@@ -118,7 +118,7 @@ def _wide(config: ml_collections.ConfigDict) -> None:
   config.teacher.update({
     'front': ((64, 64), (128, 128), (256,) * 4, (512, 512)), 'cpm': (256, 128),
     'stage1': (128,) * 3, 'branch': 512, 'stage': (128,) * 5, 'stage_kernel': 7,
-    'stage_last': 128, 'background': True,
+    'stage_last': 128, 'background': True, 'strided': False,
   })
   config.align.g.update({'hidden': ((128, 7),) * 4, 'last_kernel': 7})
   config.align.h.update({

@@ -26,7 +26,7 @@ RULES: dict[str, Rule] = {
   'teacher.front': Items(Items(_WIDTH), 4), 'teacher.cpm': Items(_WIDTH),
   'teacher.stage1': Items(_WIDTH), 'teacher.branch': _WIDTH, 'teacher.stage': Items(_WIDTH),
   'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
-  'teacher.background': _SWITCH,
+  'teacher.background': _SWITCH, 'teacher.strided': _SWITCH,
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
   'teacher.learning_rate': _RATE, 'teacher.turn_deg': Interval(0, 180),
   'teacher.zoom': Items(Interval(0.2, 5), 2), 'teacher.shift': _SHARE,

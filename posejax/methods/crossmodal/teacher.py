@@ -106,6 +106,7 @@ def layout(config: ml_collections.ConfigDict) -> Layout:
     stage1=tuple(settings.stage1), branch=settings.branch, stage=tuple(settings.stage),
     stage_kernel=settings.stage_kernel, stage_last=settings.stage_last,
     num_paf=2 * SKELETON.num_limbs, num_heat=SKELETON.num_joints + settings.background,
+    strided=settings.strided,
   )
   return Layout(widths, config.precision)
 
