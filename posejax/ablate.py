@@ -21,6 +21,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from posejax.benchmarks import harness
+from posejax.data.captured_poses import CapturedPosesError
 from posejax.methods.base import Evaluation, Method
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
@@ -39,7 +40,9 @@ _SPLIT = flags.DEFINE_string('split', 'test', 'which set is evaluated')
 _SWEEP = flags.DEFINE_string('sweep', '', 'field=value,value,...: the rungs at each value')
 _TABLE = flags.DEFINE_bool('table', False, 'only write the table again')
 
-_FOR_USERS = (config_lib.ConfigError, stages.WorkdirError, CheckpointError)
+_FOR_USERS = (
+  config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
+)
 
 
 class Options(NamedTuple):

@@ -14,6 +14,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
+from posejax.data.captured_poses import CapturedPosesError
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
 from posejax.training import stages, trainer
@@ -26,6 +27,7 @@ _CACHE = flags.DEFINE_string('cache', '', 'folder for stages, to share them betw
 
 _FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, trainer.NonFiniteError,
+  CapturedPosesError,
 )
 
 

@@ -27,6 +27,7 @@ _NOISE = 0.05  # standard deviation of what `smoothness` adds to φ
 _SATURATED = 0.97
 # Candidates whose exact distance decides, of the nearest ones by squared coordinates.
 _CANDIDATES = 32
+_CHUNK = 100
 
 
 def encode(config: aae_lib.AAEConfig, phi: Any, local: jax.Array) -> jax.Array:
@@ -139,10 +140,11 @@ def nearest(poses: np.ndarray, searched: np.ndarray) -> float:
   flat = searched.reshape(len(searched), -1)
   squares, few = (flat**2).sum(1), min(_CANDIDATES, len(searched))
   found = []
-  for pose in poses:
-    rank = squares - 2 * flat @ pose.reshape(-1)
-    candidates = searched[np.argpartition(rank, few - 1)[:few]]
-    found.append(np.linalg.norm(candidates - pose, axis=-1).mean(-1).min())
+  for first in range(0, len(poses), _CHUNK):
+    part = poses[first : first + _CHUNK]
+    rank = squares - 2 * part.reshape(len(part), -1) @ flat.T
+    candidates = searched[np.argpartition(rank, few - 1, axis=1)[:, :few]]
+    found.extend(np.linalg.norm(candidates - part[:, None], axis=-1).mean(-1).min(1))
   return float(np.mean(found))
 
 
