@@ -1,0 +1,69 @@
+"""Poses of a BVH folder: held-out ends, the cap, and folders that cannot be used."""
+
+import numpy as np
+import pytest
+
+from posejax.data import captured_poses, mocap
+from posejax.data.captured_poses import CapturedPosesError
+from posejax.geometry import limits
+from posejax.geometry.skeleton import J15, J17
+from tests.data.test_mocap import HEAD_END, bvh_text, person
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Two clips: 20 frames with a bent arm, then 10 of the T-pose in a subfolder."""
+  root = tmp_path_factory.mktemp('captured')
+  bent = bvh_text(person([HEAD_END]), frames=20, angles={'LeftForeArm': (30, 0, 0)})
+  (root / 'a.bvh').write_text(bent)
+  (root / 'more').mkdir()
+  (root / 'more' / 'b.BVH').write_text(bvh_text(person([HEAD_END]), frames=10))
+  return root
+
+
+def test_the_end_of_each_clip_is_held_out(folder):
+  poses = captured_poses.read_folder(folder, 1000)
+  # 18 + 9 frames to train on, 2 + 1 held out.
+  assert poses.train.shape == (27, 17, 3) and poses.held_out.shape == (3, 17, 3)
+  assert poses.train.dtype == np.float32
+  first, last = (mocap.local_poses(mocap.load_bvh(folder / name, skeleton=J15))[0]
+                 for name in ('a.bvh', 'more/b.BVH'))
+  assert np.abs(first - last).max() > 0.4  # sin 30°
+  np.testing.assert_allclose(poses.train[[0, 17], :15], [first, first], atol=1e-6)
+  np.testing.assert_allclose(poses.train[[18, 26], :15], [last, last], atol=1e-6)
+  np.testing.assert_allclose(poses.held_out[:, :15], [first, first, last], atol=1e-6)
+
+
+def test_feet_are_neutral(folder):
+  pose = captured_poses.read_folder(folder, 1000).train[0]
+  theta, gamma = limits.spherical_from_local(pose[J17.index('r_foot')])
+  np.testing.assert_allclose(np.rad2deg([theta, gamma]), [270, 59], atol=1e-3)
+  np.testing.assert_array_equal(pose[J17.index('l_foot')], pose[J17.index('r_foot')])
+
+
+def test_a_cap_takes_from_all_clips(folder):
+  poses = captured_poses.read_folder(folder, 10)
+  assert poses.train.shape[0] == 9 and poses.held_out.shape[0] == 1
+  whole = captured_poses.read_folder(folder, 1000).train
+  np.testing.assert_array_equal(poses.train[[0, -1]], whole[[0, -1]])
+
+
+@pytest.mark.parametrize(
+  ('files', 'message'),
+  [
+    (None, 'no such folder of BVH files'),
+    ({}, 'holds no .bvh file'),
+    ({'walk.bvh': 'HIERARCHY\nnonsense\n'}, r'walk\.bvh:2: .*; mend it, or take it out of'),
+    ({'walk.bvh': bvh_text(person([HEAD_END]), frames=5)}, '5 frames are too few'),
+  ],
+  ids=['no folder', 'empty', 'damaged', 'short'],
+)
+def test_folders_that_cannot_be_used(tmp_path, files, message):
+  root = tmp_path / 'captured'
+  if files is not None:
+    root.mkdir()
+    for name, text in files.items():
+      (root / name).write_text(text)
+  with pytest.raises(CapturedPosesError, match=message) as caught:
+    captured_poses.read_folder(root, 100)
+  assert '\n' not in str(caught.value) and str(root) in str(caught.value)
