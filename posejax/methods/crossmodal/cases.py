@@ -1,9 +1,10 @@
 """What pictures of an evaluation need: every case with its error, and decoded samples of φ."""
 
+import functools
 from collections.abc import Mapping
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -11,6 +12,7 @@ from posejax.geometry import limits
 from posejax.methods.base import Case, Metric, People, PoseSet, Product
 from posejax.methods.crossmodal import lift, pairs, prior
 from posejax.metrics import pose
+from posejax.models import aae as aae_lib
 
 SKELETON = lift.SKELETON
 # φ is drawn from cubes [−r, r]^32: the one that the prior was trained on, and one far outside.
@@ -75,19 +77,15 @@ def decoded_sets(
   return tuple(sets), metrics
 
 
-def _decode(networks, psi, reach: float) -> tuple[jax.Array, jax.Array]:
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(networks: aae_lib.AAEConfig, psi: Any, reach: float) -> tuple[jax.Array, jax.Array]:
   """Canonical poses (N, J, 3) mm of random φ, and which of their limited joints are plausible."""
   limited = np.array([parent >= 0 for parent in SKELETON.parents])
-
-  @jax.jit
-  def decode(psi, scale):
-    phi = scale * jax.random.uniform(
-      jax.random.key(0), (_MEASURED, networks.embedding), minval=-1.0, maxval=1.0
-    )
-    decoded = lift.decode(networks, psi, phi)
-    inside = jax.vmap(lambda rows: limits.inside_limits(
-      rows, skeleton=SKELETON, tolerance_deg=_TOLERANCE_DEG
-    ))(decoded.local)
-    return decoded.canonical, inside[:, limited]
-
-  return decode(psi, jnp.float32(reach))
+  phi = reach * jax.random.uniform(
+    jax.random.key(0), (_MEASURED, networks.embedding), minval=-1.0, maxval=1.0
+  )
+  decoded = lift.decode(networks, psi, phi)
+  inside = jax.vmap(lambda rows: limits.inside_limits(
+    rows, skeleton=SKELETON, tolerance_deg=_TOLERANCE_DEG
+  ))(decoded.local)
+  return decoded.canonical, inside[:, limited]
