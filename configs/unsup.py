@@ -39,7 +39,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
     },
     'prior': {
-      'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'dense': (), 'decoder_layers': 1,
+      'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'decoder_layers': 1,
       'disc_part': 64, 'disc_body': 128, 'batch': 128, 'steps': 4000,
       'warmup': 200, 'learning_rate': 2e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
       'pose_weight': 50.0, 'local_weight': 150.0, 'phi_weight': 5.0, 'adversary_weight': 3.0,
@@ -87,7 +87,7 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
     'stage_kernel': 3, 'stage_last': 8, 'batch': 4, 'steps': 4, 'warmup': 1,
   })
   config.prior.update({
-    'part': 8, 'chain': 8, 'half': 8, 'body': 16, 'dense': (), 'disc_part': 8, 'disc_body': 8,
+    'part': 8, 'chain': 8, 'half': 8, 'body': 16, 'disc_part': 8, 'disc_body': 8,
     'batch': 8, 'steps': 4, 'warmup': 1,
   })
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})

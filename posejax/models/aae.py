@@ -14,9 +14,6 @@ spec/kinematics.md ("Adversarial auto-encoder") lists them:
   Disc: every joint through a shared 3 → 32 → 32 and its own → 1; parts → 200 → 1; body of the parts
      → 1024 → 1024 → 1.
 
-With `AAEConfig.dense` Φ and Ψ are plain networks of those widths instead of trees [R]; Disc stays
-as it is: on two CPU cores they learn more in the same time (`methods/crossmodal/prior.py`).
-
 Differences from [C] [R]: the pelvis, always 0, is no input and no output (row 0 of Ψ is 0, as
 `kinematics` has it); the pelvis's and the neck's joint heads are left out of Disc, since a pose
 that never varies there tells real from fake only by chance; no activation is applied twice, and
@@ -54,7 +51,6 @@ class AAEConfig:
     embedding: length of φ.
     part, chain, half, body: widths of the tree's four levels.
     decoder_layers: layers of the body's width between φ and the first split of Ψ, 1 or more.
-    dense: widths of the hidden layers of plain networks in the trees' place; (): the trees.
     disc_joint, disc_part, disc_body: widths of the discriminator's three levels.
     disc_embedding: widths of the embedding discriminator's hidden layers.
     leak: slope of LeakyReLU below 0.
@@ -67,7 +63,6 @@ class AAEConfig:
   half: int = 128
   body: int = 512
   decoder_layers: int = 2
-  dense: tuple[int, ...] = ()
   disc_joint: int = 32
   disc_part: int = 200
   disc_body: int = 1024
@@ -139,11 +134,6 @@ class PoseEncoder(nn.Module):
     def group(name: str, width: int, *inputs: jax.Array) -> jax.Array:
       return self._dense(name, width, jnp.concatenate(inputs, axis=-1))
 
-    if config.dense:
-      x = local[:, 1:].reshape(len(local), -1)
-      for index, width in enumerate(config.dense):
-        x = self._dense(f'dense_{index}', width, x)
-      return jnp.tanh(_dense('embedding', config.embedding, 1.0, None)(x))
     rows = {part: local[:, config.rows(part)] for part in config.parts}
     parts = {p: group(p, config.part, x.reshape(len(x), -1)) for p, x in rows.items()}
     halves = []
@@ -186,13 +176,6 @@ class PoseDecoder(nn.Module):
     _check_embedding('PoseDecoder', phi, config)
     dense, activate = self._dense, self._activate
     x = phi
-    if config.dense:
-      for index, width in enumerate(config.dense):
-        x = activate(dense(f'dense_{index}', width, x))
-      joints = config.skeleton.num_joints
-      rows = _dense('rows', 3 * (joints - 1), 1.0, None)(x).reshape(-1, joints - 1, 3)
-      rows = layers.unit_last(rows, _STRAIGHT)
-      return jnp.concatenate([jnp.zeros_like(rows[:, :1]), rows], axis=1)
     for index in range(config.decoder_layers):
       x = activate(dense(f'body_{index}', config.body, x))
     halves = jnp.split(dense('body', 2 * config.half, x), 2, axis=-1)

@@ -109,7 +109,7 @@ def test_switches(switches, losses, terms):
 
 def test_a_few_steps_reduce_the_error():
   settings = changed(
-    dense=(48,), disc_body=4, disc_part=4, learning_rate=5e-3, steps=150, warmup=0,
+    part=16, chain=16, half=32, body=48, learning_rate=5e-3, steps=150, warmup=0,
   )
   stage = prior.build(settings, {})
   # The same eight poses in every step: only the networks change.

@@ -90,29 +90,6 @@ def test_decoder_is_the_mirrored_tree():
   np.testing.assert_allclose(jax.jit(decoder.apply)(variables, phi), expected, atol=1e-5)
 
 
-def test_dense_networks_in_the_trees_place():
-  config = dataclasses.replace(SMALL, dense=(9, 7))
-  encoder, decoder = aae.PoseEncoder(config), aae.PoseDecoder(config)
-  local = poses(0)
-  phi = np.random.default_rng(0).uniform(-1, 1, (4, 6)).astype(np.float32)
-  to_phi, to_rows = random_parameters(encoder, local), random_parameters(decoder, phi)
-
-  def hidden(p, x):
-    return leaky(dense(p, 'dense_1', leaky(dense(p, 'dense_0', x))))
-
-  p = to_phi['params']
-  np.testing.assert_allclose(
-    jax.jit(encoder.apply)(to_phi, local),
-    np.tanh(dense(p, 'embedding', hidden(p, local[:, 1:].reshape(4, -1)))), atol=1e-5,
-  )
-  p = to_rows['params']
-  rows = dense(p, 'rows', hidden(p, phi)).reshape(4, 16, 3)
-  rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
-  got = jax.jit(decoder.apply)(to_rows, phi)
-  np.testing.assert_allclose(got[:, 1:], rows, atol=1e-5)
-  np.testing.assert_array_equal(got[:, 0], 0)
-
-
 def test_discriminator_is_the_published_table():
   canonical = np.random.default_rng(0).normal(size=(4, 17, 3)).astype(np.float32)
   disc = aae.Discriminator(SMALL)

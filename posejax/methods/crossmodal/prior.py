@@ -58,8 +58,8 @@ def aae_config(config: ml_collections.ConfigDict) -> aae_lib.AAEConfig:
   settings = config.prior
   return aae_lib.AAEConfig(
     SKELETON, body=settings.body, half=settings.half, chain=settings.chain, part=settings.part,
-    decoder_layers=settings.decoder_layers, dense=tuple(settings.dense),
-    disc_part=settings.disc_part, disc_body=settings.disc_body,
+    decoder_layers=settings.decoder_layers, disc_part=settings.disc_part,
+    disc_body=settings.disc_body,
     disc_embedding=(settings.disc_body,) * 2,
   )
 

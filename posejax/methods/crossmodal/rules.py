@@ -34,7 +34,7 @@ RULES: dict[str, Rule] = {
 
   'prior.part': _WIDTH, 'prior.chain': _WIDTH, 'prior.half': _WIDTH, 'prior.body': _WIDTH,
   'prior.decoder_layers': Interval(1, 16, whole=True),
-  'prior.dense': Items(_WIDTH, 0), 'prior.disc_part': _WIDTH, 'prior.disc_body': _WIDTH,
+  'prior.disc_part': _WIDTH, 'prior.disc_body': _WIDTH,
   'prior.batch': _COUNT, 'prior.steps': _COUNT, 'prior.warmup': _STEPS,
   'prior.learning_rate': _RATE, 'prior.discriminator_rate': _RATE, 'prior.clip': Interval(0, 1e6),
   'prior.pose_weight': Interval(0, 1e6), 'prior.local_weight': Interval(0, 1e6),
