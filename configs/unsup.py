@@ -40,7 +40,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     },
     'prior': {
       'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'decoder_layers': 1,
-      'disc_part': 64, 'disc_body': 128, 'batch': 128, 'steps': 4000,
+      'disc_part': 64, 'disc_body': 128, 'batch': 128, 'steps': 4500,
       'warmup': 200, 'learning_rate': 2e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
       'pose_weight': 50.0, 'local_weight': 150.0, 'phi_weight': 5.0, 'adversary_weight': 3.0,
       'limit_weight': 150.0, 'limit_margin': 0.97, 'discriminator': 'pose',
