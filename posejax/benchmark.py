@@ -1,4 +1,4 @@
-"""Measures rates beside plain NumPy: `python -m posejax.benchmark geometry heatmaps synth`.
+"""Measures rates beside NumPy and PyTorch: `python -m posejax.benchmark geometry crossmodal`.
 
 Prints a Markdown table; with `--json FILE` also writes the rows with the machine they were measured
 on. `--quick` takes small batches and little time: it shows that everything runs, not how fast.
@@ -8,9 +8,12 @@ import argparse
 import pathlib
 import sys
 
-from posejax.benchmarks import geometry, harness, heatmaps, synth
+from posejax.benchmarks import crossmodal, geometry, harness, heatmaps, synth
 
-TOPICS = {'geometry': geometry.rows, 'heatmaps': heatmaps.rows, 'synth': synth.rows}
+TOPICS = {
+  'geometry': geometry.rows, 'heatmaps': heatmaps.rows, 'synth': synth.rows,
+  'crossmodal': crossmodal.rows,
+}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:

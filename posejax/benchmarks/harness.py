@@ -35,6 +35,7 @@ class Row:
     rate: ours, per second.
     loop: NumPy as people write it, one item after the other; None where there is none.
     vectorized: NumPy over the whole batch; None where there is none.
+    torch: PyTorch on the same device; None where there is none.
     target: what the project asks of the row, as (what, wanted, reached) in words of `targets`.
     compile_s: time of the first call less one of the later ones.
     output_mib: size of what one call returns.
@@ -47,6 +48,7 @@ class Row:
   rate: float
   loop: float | None = None
   vectorized: float | None = None
+  torch: float | None = None
   target: str = ''
   reached: bool | None = None
   compile_s: float | None = None
@@ -142,12 +144,12 @@ def compare(
     reached=all(reached) if reached else None,
     compile_s=compile_s - times['ours'],
     output_mib=sum(leaf.nbytes for leaf in jax.tree.leaves(output)) / 2**20,
-    peak_mib=_planned_mib(compiled),
+    peak_mib=planned_mib(compiled),
     note=note,
   )
 
 
-def _planned_mib(compiled: jax.stages.Compiled) -> float | None:
+def planned_mib(compiled: jax.stages.Compiled) -> float | None:
   """MiB that XLA plans for one call: arguments, outputs, temporaries; None if it can't say."""
   analysis = compiled.memory_analysis()
   if analysis is None:
@@ -187,15 +189,22 @@ def peak_process_mib() -> float:
   return peak / (2**20 if sys.platform == 'darwin' else 2**10)
 
 
-_HEADER = ('what', 'rate /s', '× loop', '× vectorised', 'target', 'MiB/call', 'compile s')
+_HEADER = (
+  'what', 'rate /s', '× loop', '× vectorised', '× PyTorch', 'target', 'MiB/call', 'compile s',
+)
+
+
+def _rate(rate: float) -> str:
+  return f'{rate:,.0f}' if rate >= 100 else f'{rate:.3g}'
 
 
 def _cells(row: Row) -> tuple[str, ...]:
   times = [f'{row.rate / base:.1f}' if base else '–' for base in (row.loop, row.vectorized)]
+  times.append(f'{row.rate / row.torch:.2f}' if row.torch else '–')
   target = f'{row.target} {"✓" if row.reached else "missed"}' if row.target else ''
   number = lambda value, digits: '–' if value is None else f'{value:.{digits}f}'  # noqa: E731
   return (
-    row.name, f'{row.rate:,.0f} {row.unit}', *times, target, number(row.peak_mib, 1),
+    row.name, f'{_rate(row.rate)} {row.unit}', *times, target, number(row.peak_mib, 1),
     number(row.compile_s, 1),
   )
 
