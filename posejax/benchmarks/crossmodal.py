@@ -49,7 +49,9 @@ def rows(quick: bool) -> Iterator[harness.Row]:
     name, params = preset or 'default', random_networks(config)
     for batch in (2,) if quick else (1, 8):
       targets = {1: 0.8, 8: 1.0} if preset == 'paper' else {}
-      yield from inference_rows(name, config, params, batch, seconds, targets.get(batch))
+      yield from inference_rows(
+        name, compile_inference(config, params, batch), seconds, targets.get(batch)
+      )
     stage = align.build(config, random_products(config, params))
     yield from step_rows(name, stage, seconds, bound=preset == 'paper', few=quick)
   yield picture_row(_config('smoke' if quick else ''), 16 if quick else 256)
@@ -134,20 +136,28 @@ def _compile(function: Any, *args: Any) -> _Compiled:
   return _Compiled(lambda: program(*args), program, took)
 
 
-def inference_rows(
-  name: str, config: ml_collections.ConfigDict, params: Networks, batch: int, seconds: float,
-  beside: float | None,
-) -> Iterator[harness.Row]:
-  """End-to-end inference, and its part after H.
+class Inference(NamedTuple):
+  """Inference of one batch, and what is measured beside it.
 
-  Args:
-    name: of the preset.
-    config: of the method.
+  Attributes:
+    model: configuration.
     params: of its networks.
-    batch: B.
-    seconds: measuring time of each side.
-    beside: wanted multiple of PyTorch's rate; None leaves PyTorch out.
+    images: (B, S, S, 3) uint8.
+    whole: images → People.
+    after: everything after H.
   """
+
+  model: infer.Model
+  params: Networks
+  images: np.ndarray
+  whole: _Compiled
+  after: _Compiled
+
+
+def compile_inference(
+  config: ml_collections.ConfigDict, params: Networks, batch: int
+) -> Inference:
+  """Compiles inference of random pictures."""
   model, side = infer.Model(config), config.world.image_size
   images = np.random.default_rng(1).integers(0, 256, (batch, side, side, 3), np.uint8)
   used = jax.device_put({key: params[key] for key in ('E', 'F', 'H', 'Psi')})
@@ -162,6 +172,22 @@ def inference_rows(
     jax.random.uniform(key, (batch, cells, cells, 1)),
     jax.random.normal(key, (batch, out, out, (model.h.up or model.h.down)[-1][-1][0])),
   )
+  return Inference(model, params, images, whole, after)
+
+
+def inference_rows(
+  name: str, case: Inference, seconds: float, beside: float | None
+) -> Iterator[harness.Row]:
+  """End-to-end inference, and its part after H.
+
+  Args:
+    name: of the preset.
+    case: what is measured.
+    seconds: measuring time of each side.
+    beside: wanted multiple of PyTorch's rate; None leaves PyTorch out.
+  """
+  model, params, images, whole, after = case
+  batch, side = images.shape[:2]
   square = jnp.ones((2048, 2048), jnp.float32)
   matrix = _compile(jax.jit(jnp.matmul), square, square)
   sides = {'ours': whole.call, 'after': after.call, 'matrix': matrix.call}

@@ -99,10 +99,15 @@ def test_layers_that_pytorch_lacks_are_refused():
     torch_crossmodal.TorchNetwork(model.teacher.widths, model.h, {})
 
 
+@pytest.fixture(scope='module')
+def case(small):
+  return crossmodal.compile_inference(*small, 1)
+
+
 @pytest.mark.parametrize('installed', [False, pytest.param(True, marks=needs_torch)])
-def test_inference_rows(small, installed, monkeypatch):
+def test_inference_rows(case, installed, monkeypatch):
   monkeypatch.setattr(torch_crossmodal, 'available', lambda: installed)
-  whole, after = crossmodal.inference_rows('small', *small, 1, 0.01, beside=0.8)
+  whole, after = crossmodal.inference_rows('small', case, 0.01, beside=0.8)
   assert whole.unit == after.unit == 'images' and 0 < whole.rate < after.rate
   assert whole.peak_mib > 0 and whole.compile_s > 0 and 'float32 2048²' in whole.note
   if installed:
