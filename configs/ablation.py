@@ -59,8 +59,8 @@ def get_ladder() -> Ladder:
     ),
     sweep_rungs=('distl', 'ss'),
     panels=(
-      Panel('2D-PCK (25 px, scaled) matched, %', 'student_2d_pck_25px_scaled_matched',
-            {'teacher': 'teacher_2d_pck_25px_scaled_matched'}),
+      Panel('2D-PCK@0.2 torso all, %', 'student_2d_pck_02torso_all',
+            {'teacher': 'teacher_2d_pck_02torso_all'}),
       Panel('3DPCK_rel matched, %', MATCHED,
             {'mean pose, best yaw per person': 'baseline_mean_pose_person_yaw_3dpck_rel'}),
     ),

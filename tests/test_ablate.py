@@ -12,7 +12,7 @@ import pytest
 
 from posejax import ablate
 from posejax.methods.base import Interval, Method, Metric, Product, SceneSums, StagePlan
-from posejax.methods.crossmodal import METHOD
+from posejax.methods.crossmodal import METHOD, wording
 from posejax.metrics import statistics
 from posejax.training import config as config_lib
 from posejax.training import ladder as ladder_lib
@@ -269,6 +269,12 @@ def test_the_papers_rungs_are_configs(ladder):
   base = runpy.run_path(str(ROOT / 'configs' / 'unsup.py'))['get_config']('smoke')
   for job in ladder_lib.jobs(ladder.rungs, (0, 1)):
     job.config(ladder, base, METHOD.rules)  # raises for a field or value that does not exist
+
+
+def test_its_metrics_are_those_of_the_evaluation(ladder):
+  panels = [name for panel in ladder.panels for name in (panel.metric, *panel.beside.values())]
+  for name in [c.metric for c in (*ladder.columns, *ladder.baselines)] + panels:
+    wording.described(name, 1.0)  # raises for a name that no evaluation gives
 
 
 def test_the_papers_figures(ladder):
