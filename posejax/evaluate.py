@@ -20,11 +20,6 @@ from posejax.training import finished, stages
 from posejax.training.checkpoints import CheckpointError
 from posejax.viz import report
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the finished run')
-_CACHE = flags.DEFINE_string('cache', '', 'folder of its stages, if they were shared')
-_SPLIT = flags.DEFINE_string('split', 'test', 'which set to evaluate on')
-
 _FOR_USERS = (config_lib.ConfigError, stages.WorkdirError, CheckpointError)
 
 
@@ -75,17 +70,27 @@ def training_command(arguments: list[str]) -> str:
   return shlex.join(['python', '-m', 'posejax.train', *kept])
 
 
+def define_flags() -> None:
+  """Options of the command line: here, so that one process may import every entry point."""
+  config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
+  flags.DEFINE_string('workdir', None, 'folder of the finished run')
+  flags.DEFINE_string('cache', '', 'folder of its stages, if they were shared')
+  flags.DEFINE_string('split', 'test', 'which set to evaluate on')
+
+
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
   logging.getLogger('absl').setLevel(logging.ERROR)
-  workdir = pathlib.Path(_WORKDIR.value)
+  workdir = pathlib.Path(flags.FLAGS.workdir)
   if workdir.is_dir():  # nothing is made where there is no run
     jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
-  cache = pathlib.Path(_CACHE.value) if _CACHE.value else None
-  sys.exit(run(_CONFIG.value, workdir, cache, _SPLIT.value, training_command(sys.argv[1:])))
+  cache = pathlib.Path(flags.FLAGS.cache) if flags.FLAGS.cache else None
+  training = training_command(sys.argv[1:])
+  sys.exit(run(flags.FLAGS.config, workdir, cache, flags.FLAGS.split, training))
 
 
 if __name__ == '__main__':
+  define_flags()
   flags.mark_flags_as_required(['config', 'workdir'])
   app.run(main)

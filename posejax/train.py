@@ -21,10 +21,6 @@ from posejax.training import stages, trainer
 from posejax.training.checkpoints import CheckpointError
 from posejax.viz import report
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run; the same one goes on')
-_CACHE = flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
-
 _FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, trainer.NonFiniteError,
   CapturedPosesError,
@@ -50,18 +46,26 @@ def run(config, workdir: pathlib.Path, cache: pathlib.Path | None, command: str)
   return 0
 
 
+def define_flags() -> None:
+  """Options of the command line: here, so that one process may import every entry point."""
+  config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
+  flags.DEFINE_string('workdir', None, 'folder of the run; the same one goes on')
+  flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+
+
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
   # Orbax and jax report each save and compilation: the progress bars say what users need.
   logging.getLogger('absl').setLevel(logging.ERROR)
-  workdir = pathlib.Path(_WORKDIR.value)
+  workdir = pathlib.Path(flags.FLAGS.workdir)
   jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
-  cache = pathlib.Path(_CACHE.value) if _CACHE.value else None
+  cache = pathlib.Path(flags.FLAGS.cache) if flags.FLAGS.cache else None
   command = shlex.join(['python', '-m', 'posejax.train', *sys.argv[1:]])
-  sys.exit(run(_CONFIG.value, workdir, cache, command))
+  sys.exit(run(flags.FLAGS.config, workdir, cache, command))
 
 
 if __name__ == '__main__':
+  define_flags()
   flags.mark_flags_as_required(['config', 'workdir'])
   app.run(main)

@@ -110,12 +110,26 @@ def _record(
   folder: pathlib.Path,
 ) -> StageRecord:
   rows = tuple(writers.read_scalars(folder / 'metrics.jsonl'))
-  stage = plan.build(config, {name: products[name] for name in plan.reads}) if plan.build else None
+  stage = _built(plan, config, products)
   selection = stage.selection if stage else None
   return StageRecord(
     plan.name, folder, _seconds(folder), rows, _phases(stage) if stage else (),
     _best(rows, selection), selection.metric if selection else '',
   )
+
+
+def _built(
+  plan: StagePlan, config: ml_collections.ConfigDict, products: Mapping[str, Product]
+) -> Stage | None:
+  """The stage as its training saw it; None of one that trains nothing or can't be built here."""
+  if not plan.build:
+    return None
+  try:
+    return plan.build(config, {name: products[name] for name in plan.reads})
+  except (OSError, ValueError, RuntimeError):
+    # What only a training reads, such as captured poses, need not be here any more: the report
+    # goes without the names of the phases.
+    return None
 
 
 def _phases(stage: Stage) -> tuple[Phase, ...]:
