@@ -27,13 +27,14 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict({
     'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
-      'image_size': 128, 'max_people': 3, 'nearest_mm': 2200, 'farthest_mm': 5000,
+      'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
       'elevation_deg': (0.0, 15.0), 'gap': 1.0,
       'images_a': 6000, 'images_b': 6000, 'validation': 400, 'test': 600,
     },
     'teacher': {
       'front': ((12,), (24, 24), (48, 48), (96, 96)), 'cpm': (96, 64), 'stage1': (64, 64),
-      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64, 'background': False, 'strided': True,
+      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64,
+      'background': False, 'strided': True,
       'batch': 16, 'steps': 1500, 'warmup': 100, 'learning_rate': 2e-3,
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
@@ -50,11 +51,12 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'scenes': {'limit_factor': 1.0, 'lean_deg': 30.0},
     'align': {
       'seed': 0,
-      'g': {'hidden': ((64, 5), (64, 5), (96, 3)), 'last_kernel': 3},
+      'g': {'hidden': ((48, 5), (64, 3)), 'last_kernel': 3},
       'h': {
-        'down': (((64, 3), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
+        'down': (((64, 1), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
         'bottom': ((128, 1),),
-        'up': (((96, 5), (256, 1)),), 'window': (),
+        'up': (((96, 3),), ((64, 3),)),
+        'window': {'size': 13, 'cells': (64, 64), 'points': 64, 'dense': (256, 256)},
       },
       'batch_images': 16, 'batch_scenes': 16, 'steps': (300, 1500, 600), 'warmup': 100,
       'drop_at': 0,
@@ -94,8 +96,8 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.align.g.hidden = ((8, 3),)
   config.align.h.update({
     'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
-    'window': ((8, 3),),
   })
+  config.align.h.window.update({'size': 3, 'cells': (8,), 'points': 8, 'dense': (8,)})
 
 
 def _long(config: ml_collections.ConfigDict) -> None:
@@ -123,8 +125,9 @@ def _wide(config: ml_collections.ConfigDict) -> None:
   config.align.g.update({'hidden': ((128, 7),) * 4, 'last_kernel': 7})
   config.align.h.update({
     'down': (((128, 1), (128, 3)), ((128, 4), (128, 7)), ((128, 4),)), 'bottom': ((128, 1),),
-    'up': (((128, 7), (512, 1)),), 'window': (),
+    'up': (((128, 7), (512, 1)),),
   })
+  config.align.h.window.size = 1
 
 
 def _gpu(config: ml_collections.ConfigDict) -> None:

@@ -44,6 +44,7 @@ from posejax.models import layers
 Layers = tuple[tuple[int, int], ...]  # (width, kernel size) of convolutions, in order
 
 ROTATION = 6  # length of c
+_SHARPNESS = 4.0  # of the attention maps' softmax
 _FACING = (0.0, 1.0)  # the pair that stands for no direction: angle 0, as in `rotation`
 
 
@@ -67,6 +68,31 @@ class GConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class WindowConfig:
+  """How a root's window of features is read. Not in the paper [R].
+
+  A person's joints are points: attention maps over the window, whose centres of mass are read as
+  coordinates (a spatial softmax, Levine et al. 2016), tell them to a fraction of a cell, where one
+  cell's features must encode them. It runs at roots alone, so it costs next to nothing.
+
+  Attributes:
+    size: k, cells a side, odd: a person's extent.
+    cells: widths of the 1×1 layers on each cell of the window, which also see its place in it.
+    points: attention maps; of each: the centre of mass (x, y) and the mean of a value.
+    dense: widths of the layers that read the points.
+  """
+
+  size: int
+  cells: tuple[int, ...]
+  points: int
+  dense: tuple[int, ...]
+
+  def __post_init__(self):
+    if self.size % 2 == 0 or self.size < 3 or not self.cells or not self.dense or self.points < 1:
+      raise ValueError(f'WindowConfig: size must be odd and ≥ 3, the rest not empty, got {self}')
+
+
+@dataclasses.dataclass(frozen=True)
 class HConfig:
   """Layers of H. Hashable: an attribute of modules.
 
@@ -77,8 +103,7 @@ class HConfig:
     up: layers of each finer grid on the way back, behind a deconvolution and its skip. The last
       grid reached is the output's: with three grids down and one up it has stride 16.
     embedding: length of φ.
-    window: layers that are computed at the roots alone: the first a convolution on the window
-      around each, the others 1×1. None in the paper; a wide view for next to nothing [R].
+    window: how the features around a root are read; None reads its cell alone [P].
     slots: K, poses a cell.
     roots: whether there are root logits (`root_source` student, K > 1).
     offsets: whether there is a root position inside the cell (K > 1).
@@ -88,7 +113,7 @@ class HConfig:
   down: tuple[Layers, ...]
   bottom: Layers
   up: tuple[Layers, ...]
-  window: Layers = ()
+  window: WindowConfig | None = None
   embedding: int = 32
   slots: int = 1
   roots: bool = False
@@ -106,14 +131,11 @@ class HConfig:
     halving = [widths[0][1] for widths in self.down[1:]]
     others = [*self.down[0], *self.bottom] + [x for w in self.down[1:] for x in w[1:]]
     others += [x for widths in self.up for x in widths]
-    others += self.window
     if any(kernel % 2 for kernel in halving) or any(kernel % 2 == 0 for _, kernel in others):
       raise ValueError(
         'HConfig: kernels must be odd, and even for the first layer of each coarser grid, got '
-        f'down {self.down}, bottom {self.bottom}, up {self.up}, window {self.window}'
+        f'down {self.down}, bottom {self.bottom}, up {self.up}'
       )
-    if any(kernel != 1 for _, kernel in self.window[1:]):
-      raise ValueError(f'HConfig: window layers after the first must be 1×1, got {self.window}')
 
   @property
   def coarsest(self) -> int:
@@ -128,7 +150,7 @@ class HConfig:
   @property
   def reach(self) -> int:
     """Output cells, a side, that one root reads."""
-    return self.window[0][1] if self.window else 1
+    return self.window.size if self.window else 1
 
 
 G_PAPER = GConfig(hidden=((128, 7),) * 4, last_kernel=7, latent=1024, skip=128)
@@ -211,11 +233,8 @@ class PoseNet(nn.Module):
   def setup(self):
     config = self.config
     self.trunk = _Trunk(config, self.dtype)
-    self.window = [
-      layers.Conv(
-        width, kernel, kernel_init=layers.he_init(config.leak), dtype=self.dtype,
-      ) for width, kernel in config.window
-    ]
+    if config.window:
+      self.window = _Window(config.window, config.leak, self.dtype)
     self.pose = nn.Dense(
       config.slots * (config.embedding + ROTATION + 1),
       kernel_init=layers.he_init(1.0, gain=0.1),
@@ -240,10 +259,7 @@ class PoseNet(nn.Module):
       ValueError: another shape.
     """
     features = self.features(v)
-    cells = features
-    for layer in self.window:
-      cells = nn.leaky_relu(layer(cells), self.config.leak)
-    found = self._fields(cells)
+    found = self.heads(_every_window(features, self.config.reach))
     return found._replace(root_logits=self.roots(features)) if self.config.roots else found
 
   def features(self, v: jax.Array) -> jax.Array:
@@ -253,13 +269,8 @@ class PoseNet(nn.Module):
 
   def heads(self, windows: jax.Array) -> Representation:
     """The pose fields (no root logits) of windows (..., k, k, F) of features; k: `reach`."""
-    cells = windows
-    for layer in self.window:
-      cells = nn.leaky_relu(layer.on_windows(cells), self.config.leak)[..., None, None, :]
-    return self._fields(cells[..., 0, 0, :])
-
-  def _fields(self, cells: jax.Array) -> Representation:
     config = self.config
+    cells = self.window(windows) if config.window else windows[..., 0, 0, :]
     raw = self.pose(cells)
     lead = raw.shape[:-1] + (config.slots,)
     s = jnp.tanh(raw.reshape(*lead, -1))
@@ -309,6 +320,50 @@ class _Trunk(nn.Module):
 
   def _activate(self, x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, self.config.leak)
+
+
+class _Window(nn.Module):
+  """Windows (..., k, k, F) → (..., dense[-1]): points and values, as `WindowConfig` says."""
+
+  config: WindowConfig
+  leak: float
+  dtype: DTypeLike | None
+
+  @nn.compact
+  def __call__(self, windows: jax.Array) -> jax.Array:
+    config, lead = self.config, windows.shape[:-3]
+    steps = np.arange(config.size, dtype=np.float32) / (config.size // 2) - 1
+    places = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)  # (x, y) in [−1, 1]
+    x = windows.reshape(*lead, config.size**2, -1)
+    x = jnp.concatenate([x, jnp.broadcast_to(places.astype(x.dtype), (*x.shape[:-1], 2))], -1)
+    for index, width in enumerate(config.cells):
+      x = self._dense(f'cells_{index}', width, x)
+    plain = {'kernel_init': layers.he_init(1.0), 'dtype': self.dtype}
+    logits = nn.Dense(config.points, name='logits', **plain)(x)
+    values = nn.Dense(config.points, name='values', **plain)(x)
+    # Sharp from the start: a flat map's centre of mass tells nothing.
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    shares = jax.nn.softmax(_SHARPNESS * logits, axis=-2)
+    middles = jnp.einsum('...np,nd->...pd', shares, places).reshape(*lead, -1)
+    # Coordinates of a joint vary by a third of the window: brought to the values' size.
+    x = jnp.concatenate([3 * middles, (shares * values).sum(-2)], -1)
+    for index, width in enumerate(config.dense):
+      x = self._dense(f'dense_{index}', width, x)
+    return x
+
+  def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
+    init = layers.he_init(self.leak)
+    layer = nn.Dense(width, dtype=self.dtype, kernel_init=init, name=name)
+    return nn.leaky_relu(layer(x), self.leak)
+
+
+def _every_window(features: jax.Array, size: int) -> jax.Array:
+  """(B, h, w, F) → (B, h, w, size, size, F), 0 beyond the border."""
+  _, h, w, _ = features.shape
+  margin = size // 2
+  padded = jnp.pad(features, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+  rows, columns = (np.arange(n)[:, None] + np.arange(size) for n in (h, w))
+  return padded[:, rows][:, :, :, columns].transpose(0, 1, 3, 2, 4, 5)
 
 
 def read_windows(

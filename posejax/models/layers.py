@@ -63,29 +63,17 @@ class Conv(nn.Module):
   kernel_init: initializers.Initializer = he_init()
   dtype: DTypeLike | None = None
 
+  @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
-    """(B, H, W, C) → (B, H / stride, W / stride, features)."""
-    x, weights, bias = self._with_parameters(x)
     k = self.kernel
+    shape = (k, k, x.shape[-1], self.features)
+    weights = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    bias = self.param('bias', initializers.zeros, (self.features,), jnp.float32)
+    x, weights, bias = dtypes.promote_dtype(x, weights, bias, dtype=self.dtype)
     if k == 1 and self.stride == 1:
       # Flat, or the weights' gradient is a contraction over three axes, twice as slow.
       return (x.reshape(-1, x.shape[-1]) @ weights[0, 0] + bias).reshape(*x.shape[:-1], -1)
     return _convolve(x, weights, self.stride, [((k - 1) // 2,) * 2] * 2) + bias
-
-  def on_windows(self, windows: jax.Array) -> jax.Array:
-    """(..., k, k, C) → (..., features): the output at the middle of each window, as a product."""
-    windows, weights, bias = self._with_parameters(windows)
-    lead = windows.shape[:-3]
-    flat = windows.reshape(*lead, -1) @ weights.reshape(-1, self.features)
-    return flat + bias
-
-  @nn.compact
-  def _with_parameters(self, x: jax.Array) -> tuple[jax.Array, ...]:
-    """Input, weights and bias in the type to compute in."""
-    shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-    weights = self.param('kernel', self.kernel_init, shape, jnp.float32)
-    bias = self.param('bias', initializers.zeros, (self.features,), jnp.float32)
-    return dtypes.promote_dtype(x, weights, bias, dtype=self.dtype)
 
 
 class Deconv(nn.Module):

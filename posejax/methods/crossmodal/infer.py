@@ -66,7 +66,15 @@ def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
 
   return models.HConfig(
     down=grids(settings.down), bottom=grids([settings.bottom])[0], up=grids(settings.up),
-    window=grids([settings.window])[0],
+    window=_window(settings.window),
+  )
+
+
+def _window(settings: ml_collections.ConfigDict) -> models.WindowConfig | None:
+  if settings.size == 1:
+    return None
+  return models.WindowConfig(
+    settings.size, tuple(settings.cells), settings.points, tuple(settings.dense)
   )
 
 

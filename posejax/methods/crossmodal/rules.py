@@ -51,7 +51,9 @@ RULES: dict[str, Rule] = {
 
   'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
   'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
-  'align.h.up': Items(Items(_LAYER), 0), 'align.h.window': Items(_LAYER, 0),
+  'align.h.up': Items(Items(_LAYER), 0),
+  'align.h.window.size': _KERNEL, 'align.h.window.cells': Items(_WIDTH),
+  'align.h.window.points': _WIDTH, 'align.h.window.dense': Items(_WIDTH),
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.drop_at': _STEPS,
