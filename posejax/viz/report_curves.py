@@ -7,6 +7,7 @@ from typing import NamedTuple
 import matplotlib.figure
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from posejax.viz import report_pictures
 
@@ -14,6 +15,7 @@ from posejax.viz import report_pictures
 _LEFT_OUT = ('gradient_norm/', 'learning_rate/', 'weight/', 'examples_per_second', 'peak_memory')
 _TRAINING, _VALIDATION = '#30508c', '#1b7f4d'
 _COLUMNS = 5
+_plain = FuncFormatter(lambda value, position: f'{value:g}')
 
 
 class Phase(NamedTuple):
@@ -79,19 +81,25 @@ def _panel(
           markersize=2.5)
   if not validation and values.min() > 0 and values.max() > 3 * values.min():
     ax.set_yscale('log')
+    ax.yaxis.set_major_formatter(_plain)
+    # Between powers of ten alone the axis would have one label, or none.
+    narrow = values.max() < 10 * values.min()
+    ax.yaxis.set_minor_formatter(_plain if narrow else NullFormatter())
   end = phases[-1].last if phases else steps.max()
   ax.set_xlim(0, end)
   for i, phase in enumerate(phases):
     if i % 2:
       ax.axvspan(phase.first, phase.last, color='0.94', zorder=0, linewidth=0)
     if len(phases) > 1:
-      ax.text((phase.first + phase.last) / 2, 0.99, phase.name, fontsize=6.5, color='0.45',
-              ha='center', va='top', transform=ax.get_xaxis_transform())
+      thin = phase.last - phase.first < 0.2 * end
+      ax.text((phase.first + phase.last) / 2, 0.98, phase.name, fontsize=6.5, color='0.45',
+              ha='center', va='top', rotation=90 if thin else 0,
+              transform=ax.get_xaxis_transform())
   if best is not None and validation:
     ax.axvline(best, color='0.5', linewidth=0.9, linestyle=':')
   ax.set_title(name.replace('validation/', 'validation: ').replace('loss/', 'loss: '),
                fontsize=8, color=color, loc='left')
-  ax.tick_params(labelsize=6.5)
+  ax.tick_params(which='both', labelsize=6.5)
   ax.ticklabel_format(axis='x', style='plain')
   for side in ('top', 'right'):
     ax.spines[side].set_visible(False)
