@@ -25,7 +25,7 @@ from posejax.synth.poses import sample_local_poses
 SOURCES = ('artificial', 'motion', 'mixed')
 Sampler = Callable[[jax.Array, int], jax.Array]
 
-_MOST_CAPTURED = 50_000
+MOST_CAPTURED = 50_000  # poses kept of a BVH folder
 
 
 def arrays(config: ml_collections.ConfigDict) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def arrays(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """
   if config.prior.source == 'artificial' or not config.prior.mocap:
     return {}
-  read = captured_poses.read_folder(config.prior.mocap, _MOST_CAPTURED)
+  read = captured_poses.read_folder(config.prior.mocap, MOST_CAPTURED)
   return {'captured': read.train, 'held_out': read.held_out}
 
 

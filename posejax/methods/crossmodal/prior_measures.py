@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from posejax.data import captured_poses
 from posejax.geometry import kinematics, limits
 from posejax.methods.base import Networks
 from posejax.methods.crossmodal import lift, pose_sources
@@ -132,6 +133,51 @@ def coverage(
     measures[f'{name}_to_artificial_mm'] = nearest(poses, artificial)
   measures['sliced_distance_mm'] = sliced_distance(decoded, artificial)
   measures['sliced_distance_artificial_mm'] = sliced_distance(again, artificial)
+  return measures
+
+
+def report(
+  config: ml_collections.ConfigDict, networks: aae_lib.AAEConfig, params: Networks,
+  mocap: str = '', count: int = 1000, seed: int = 0,
+) -> dict[str, float]:
+  """All measures of a trained prior; minutes of one core, most of them for the coverage.
+
+  Args:
+    config: of the method.
+    networks: of the auto-encoder.
+    params: Φ and Ψ.
+    mocap: a BVH folder, for the group of captured poses; '' leaves it out.
+    count: poses of each group.
+    seed: of the draws.
+
+  Returns:
+    `validator`'s measures; `coverage` of the groups 'artificial', 'motion' (families that training
+    may draw) and 'captured'; and `<group>_reconstruction_mm`.
+
+  Raises:
+    CapturedPosesError: the folder of motion capture cannot be used.
+  """
+  keys = jax.random.split(jax.random.key(seed + 2**30), 2)
+  groups = {
+    'artificial': sample_local_poses(keys[0], count, skeleton=SKELETON),
+    'motion': jax.jit(pose_sources.moving, static_argnums=1)(keys[1], count),
+  }
+  if mocap:
+    held_out = captured_poses.read_folder(mocap, pose_sources.MOST_CAPTURED).held_out
+    order = np.random.default_rng(seed).permutation(len(held_out))
+    groups['captured'] = held_out[order[:count]]
+  groups = {name: np.asarray(local)[:, : SKELETON.num_joints] for name, local in groups.items()}
+  measures = validator(config, networks)(params, {}, pose_sources.arrays(config))
+  measures = {name: float(value) for name, value in measures.items()}
+  measures |= coverage(networks, params['Psi'], groups, seed=seed)
+
+  @jax.jit
+  def error(params: Networks, local: jax.Array) -> jax.Array:
+    rebuilt = lift.decode(networks, params['Psi'], encode(networks, params['Phi'], local))
+    return _joint_mean(rebuilt.canonical - canonical(local))
+
+  for name, local in groups.items():
+    measures[f'{name}_reconstruction_mm'] = float(error(params, local))
   return measures
 
 

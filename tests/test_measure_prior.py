@@ -1,0 +1,33 @@
+"""The command that measures the prior: what it refuses, each time in one line."""
+
+import runpy
+
+import pytest
+
+from posejax import measure_prior
+
+get_config = runpy.run_path('configs/unsup.py')['get_config']
+
+
+@pytest.mark.parametrize(
+  ('switches', 'message'),
+  [
+    ({'source': 'motion', 'mocap': 'no/such'}, 'no/such: no such folder of BVH files'),
+    ({'discriminator': 'both'}, "config.prior.discriminator = 'both': must be one of 'pose'"),
+  ],
+  ids=['mocap', 'discriminator'],
+)
+def test_refused(tmp_path, capsys, switches, message):
+  config = get_config('smoke').unlock()
+  config.prior.update(switches)
+  assert measure_prior.run(config, tmp_path / 'run', None, '') == 2
+  error = capsys.readouterr().err
+  assert error.startswith(f'posejax.measure_prior: {message}') and error.count('\n') == 1
+  assert not (tmp_path / 'run' / 'prior.json').exists()
+
+
+def test_another_configs_workdir_is_refused(tmp_path, capsys):
+  (tmp_path / 'config.json').write_text('{"prior.batch": 1}')
+  assert measure_prior.run(get_config('smoke'), tmp_path, None, '') == 2
+  assert 'belongs to another config' in capsys.readouterr().err
+  assert not (tmp_path / 'stages').exists()
