@@ -32,18 +32,29 @@ def mean_pose_pck(
   Returns:
     {'one_yaw', 'person_yaw', 'rotation'} → percent.
   """
+  right = right_by_yaw(mean_canonical, targets, mask)
+  posed = np.einsum('nij,kj->nki', rotations, mean_canonical)
+  return {
+    'one_yaw': 100 * float(right.sum(1).max() / mask.sum()),
+    'person_yaw': 100 * float(right.max(0).sum() / mask.sum()),
+    'rotation': pose.pck(pose.root_errors(posed, targets), mask),
+  }
+
+
+def right_by_yaw(mean_canonical: np.ndarray, targets: np.ndarray, mask: np.ndarray) -> np.ndarray:
+  """(NUM_YAWS, N) joints within 150 mm of each person, for each yaw of the mean pose.
+
+  Args:
+    mean_canonical: (J, 3) mm.
+    targets: (N, J, 3) mm, root-relative, camera axes.
+    mask: (N, J) bool: joints that count.
+  """
   yaws = np.linspace(-np.pi, np.pi, NUM_YAWS, endpoint=False)
   turned = np.asarray(_turned(jnp.asarray(mean_canonical), jnp.asarray(yaws)))
   errors = np.stack([
     pose.root_errors(np.broadcast_to(candidate, targets.shape), targets) for candidate in turned
   ])
-  right = (errors < pose.PCK_THRESHOLD_MM) & mask
-  posed = np.einsum('nij,kj->nki', rotations, mean_canonical)
-  return {
-    'one_yaw': 100 * float(right.sum((1, 2)).max() / mask.sum()),
-    'person_yaw': 100 * float(right.sum(2).max(0).sum() / mask.sum()),
-    'rotation': pose.pck(pose.root_errors(posed, targets), mask),
-  }
+  return ((errors < pose.PCK_THRESHOLD_MM) & mask).sum(2)
 
 
 @jax.jit

@@ -136,14 +136,9 @@ def rival_sums(
   """Joints that the mean pose by the best yaw per person has right, of matched people."""
   pairs = pair(people, truth, side)
   relative = pairs.target - pairs.target[:, :1]
-  mask = SCORED[None]
-  # One person at a time: `person_yaw` of one is that person's share.
-  shares = np.array([
-    baselines.mean_pose_pck(mean_canonical, target[None], np.eye(3)[None], mask)['person_yaw'] / 100
-    for target in relative
-  ])
-  joints = SCORED.sum() * pairs.matched
-  return _by_scene(truth, pairs, np.rint(shares * SCORED.sum()) * pairs.matched, joints)
+  mask = np.broadcast_to(SCORED, relative.shape[:2])
+  right = baselines.right_by_yaw(mean_canonical, relative, mask).max(0)
+  return _by_scene(truth, pairs, right * pairs.matched, SCORED.sum() * pairs.matched)
 
 
 def interval(name: str, sums: SceneSums) -> statistics.Estimate:
