@@ -32,10 +32,10 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'images_a': 6000, 'images_b': 6000, 'validation': 400, 'test': 600,
     },
     'teacher': {
-      'front': ((12,), (24, 24), (48, 48), (96, 96)), 'cpm': (96, 64), 'stage1': (64, 64),
-      'branch': 64, 'stage': (64, 64, 64), 'stage_kernel': 5, 'stage_last': 64,
+      'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
+      'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
       'background': False, 'strided': True,
-      'batch': 16, 'steps': 1500, 'warmup': 100, 'learning_rate': 2e-3,
+      'batch': 8, 'steps': 3600, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
     },
@@ -59,7 +59,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'window': {'size': 13, 'cells': (64, 64), 'points': 64, 'dense': (256, 256)},
       },
       'batch_images': 16, 'batch_scenes': 16, 'steps': (300, 1500, 600), 'warmup': 100,
-      'drop_at': 0,
+      'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3),
       'clip': 1.0,
       'learning_rate': {
         'distl': 5e-4, 'label_3d': 5e-4, 'recon': 5e-4, 'adapt': 5e-4, 'ss': 2e-4,
@@ -147,7 +147,8 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,
-    'clip': 0.0, 'drop_at': 100_000, 'projection': 'weak', 'read': 'nearest',
+    'clip': 0.0, 'drop_at': 100_000, 'optimizer': 'adam', 'code': (0.0, 0.0),
+    'projection': 'weak', 'read': 'nearest',
   })
   config.align.learning_rate.update(
     {'distl': 1e-4, 'label_3d': 1e-4, 'recon': 1e-4, 'adapt': 1e-4, 'ss': 1e-4}

@@ -34,6 +34,7 @@ from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import aae as aae_lib
 from posejax.models import crossmodal as models
 from posejax.models import openpose
+from posejax.models import windows as window_lib
 from posejax.training import parallel, train_state
 
 _CONFIGS = pathlib.Path(posejax.__file__).parents[1] / 'configs' / 'unsup.py'
@@ -237,7 +238,7 @@ def decode_and_lift(
     max_peaks=model.max_people,
   ))(pelvis)
   roots = jnp.where(peaks.valid[:, 0, :, None], peaks.positions[:, 0], 0.0)
-  windows = models.read_windows(features, roots, model.stride, model.h.reach, model.read)
+  windows = window_lib.read_windows(features, roots, model.stride, model.h.reach, model.read)
   found = models.PoseNet(model.h, model.dtype).apply(
     {'params': params['H']}, windows, method='heads'
   )

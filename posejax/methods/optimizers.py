@@ -4,14 +4,21 @@ A rate is a function of the stage's step, not of the loss's own updates: with al
 the two differ, and the papers count iterations of either kind.
 """
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
+import jax
 import jax.numpy as jnp
 import optax
+from optax import contrib
 
-Name = Literal['adam', 'adagrad']
-NAMES: tuple[Name, ...] = ('adam', 'adagrad')
+Name = Literal['adam', 'adagrad', 'muon']
+NAMES: tuple[Name, ...] = ('adam', 'adagrad', 'muon')
+
+# Rate of Muon's matrices, of spectral norm one, to that of its vectors, which have Adam's. Of 2.5,
+# 5 and 10 on the small teacher.
+_MATRIX_RATE = 5.0
 
 
 def optimizer(
@@ -20,7 +27,9 @@ def optimizer(
   """A gradient transformation without a learning rate.
 
   Args:
-    name: 'adam' (Kingma and Ba 2015) or 'adagrad' (Duchi et al. 2011).
+    name: 'adam' (Kingma and Ba 2015), 'adagrad' (Duchi et al. 2011), or 'muon' (Jordan et al.
+      2024): momentum whose matrices are made orthogonal, Adam for vectors. The small teacher
+      learnt in 400 steps with it what took Adam 1,600.
     b1: Adam's decay of the mean.
     b2: Adam's decay of the square.
     l2: weight of ‖params‖²/2, **added to the gradient before Adam** (not AdamW).
@@ -33,9 +42,46 @@ def optimizer(
     parts.append(optax.add_decayed_weights(l2))
   if name == 'adam':
     parts.append(optax.scale_by_adam(b1, b2))
+  elif name == 'muon':
+    kinds = {'matrix': _muon(), 'vector': optax.scale_by_adam(b1, b2)}
+    parts.append(optax.partition(kinds, _kinds))
   else:
     parts.append(optax.scale_by_rss(initial_accumulator_value=0.0, eps=1e-10))
   return optax.chain(*parts)
+
+
+def _muon() -> optax.GradientTransformation:
+  def widen(update: jax.Array) -> jax.Array:
+    # A layer with more outputs than inputs must grow its rows more for the same change of them.
+    inputs = math.prod(update.shape[_first(update) : -1])
+    return _MATRIX_RATE * max(1, update.shape[-1] / inputs) ** 0.5 * update
+
+  return optax.chain(
+    contrib.scale_by_muon(weight_dimension_numbers=_matrices),
+    optax.stateless(lambda updates, params: jax.tree.map(widen, updates)),
+  )
+
+
+def _kinds(params):
+  """Which parameters are matrices: all but biases and what has a side of almost nothing."""
+  return jax.tree.map(
+    lambda x: 'matrix' if x.ndim > 1 and min(x.shape[-1], x.size // x.shape[-1]) > 3 else 'vector',
+    params,
+  )
+
+
+def _matrices(params):
+  """Kernels (..., in, out) as matrices: a convolution's window belongs to its inputs."""
+
+  return jax.tree.map(
+    lambda x: contrib.MuonDimensionNumbers(tuple(range(_first(x), x.ndim - 1)), (x.ndim - 1,)),
+    params,
+  )
+
+
+def _first(x: jax.Array) -> int:
+  """First axis of a kernel's inputs: channel-wise layers (C, in, out) are C matrices."""
+  return 1 if x.ndim == 3 else 0
 
 
 def piecewise_rate(values: tuple[float, ...], boundaries: tuple[int, ...]) -> Callable:

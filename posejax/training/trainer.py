@@ -110,18 +110,21 @@ class _Run:
   def to_end(self) -> None:
     progress = Progress(self.name, self.total, self.first)
     throughput = Throughput()
+    # Sources take turns, and a line every so many steps may always meet the same one.
+    recent = {}
     try:
       with StopRequest() as stop:
         for step in range(self.first, self.total):
           phase = phase_at(self.stage, step)
           source = alternate(phase.sources, step)
-          logs = self._step(phase, source, step)
+          recent |= self._step(phase, source, step)
           throughput.add(self.stage.sources[source].size)
           done = step + 1
           at_end = done == self.total
           if done % self.schedule.log_every == 0 or at_end or stop.requested:
-            self._log(done, phase, source, logs, throughput)
-            progress.advance(0, **_losses(logs))
+            self._log(done, recent, throughput)
+            progress.advance(0, **_losses(recent))
+            recent = {}
           progress.advance()
           if done % self.schedule.save_every == 0 or at_end or stop.requested:
             self._require_good(done)
@@ -151,7 +154,7 @@ class _Run:
     jax.block_until_ready(logs)
     return logs
 
-  def _log(self, done, phase, source, logs, throughput) -> None:
+  def _log(self, done: int, logs: dict[str, jax.Array], throughput: Throughput) -> None:
     self._require_good(done)
     if self.writer:
       scalars = {key: float(value) for key, value in logs.items()}

@@ -37,7 +37,7 @@ def test_configs_keep_their_rules(preset):
 
 
 def test_an_unknown_preset_names_what_there_is():
-  with pytest.raises(ValueError, match=r"unknown preset 'huge'; known: smoke"):
+  with pytest.raises(ValueError, match=r"unknown preset 'huge'; known: long, "):
     get_config('huge')
 
 
@@ -133,7 +133,7 @@ def pictures():
   truth = {
     'images': np.zeros((6, 1)), 'truth_camera': poses, 'truth_joints': image,
     'truth_valid': np.ones((6, 2), bool), 'truth_in_frame': np.ones((6, 2, 15), bool),
-    'truth_visible': visible,
+    'truth_visible': visible, 'truth_pelvis_visible': np.ones((6, 2), bool),
   }
   people = People(
     np.tile(np.arange(2), (6, 1)), np.ones((6, 2)), image, poses - poses[:, :, :1], poses,

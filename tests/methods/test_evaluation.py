@@ -35,6 +35,7 @@ def truth_of(scenes, people, seed=0):
     'truth_valid': np.ones((scenes, people), bool),
     'truth_in_frame': np.ones((scenes, people, 15), bool),
     'truth_visible': np.ones((scenes, people)),
+    'truth_pelvis_visible': np.ones((scenes, people), bool),
   }
 
 
@@ -189,7 +190,12 @@ def test_detection_is_within_one_cell():
   joints[0, 1, 0] += (0, 8.1)
   report = evaluate.detection(people._replace(joints_2d=joints), truth)
   assert report == {'detection_recall_percent': 50, 'detection_precision_percent': 50}
-  # Somebody who hardly shows is nobody to be found, and finding him is no mistake.
+  # Who has somebody before the pelvis is nobody to be found, and finding him is no mistake;
+  truth['truth_pelvis_visible'][0, 1] = False
+  report = evaluate.detection(people_of(truth), truth)
+  assert report == {'detection_recall_percent': 100, 'detection_precision_percent': 100}
+  truth['truth_pelvis_visible'][0, 1] = True
+  # who hardly shows, likewise.
   truth['truth_visible'][0, 1] = 0.29
   report = evaluate.detection(people_of(truth), truth)
   assert report == {'detection_recall_percent': 100, 'detection_precision_percent': 100}

@@ -11,11 +11,11 @@ import pytest
 import scipy.ndimage
 from jax.test_util import check_grads
 
-from posejax.models import aae, crossmodal, layers, openpose
+from posejax.models import aae, crossmodal, layers, openpose, windows
 
 SMALL_H = crossmodal.HConfig(
   down=(((6, 1), (6, 3)), ((6, 4), (6, 3)), ((6, 4),)),
-  bottom=((6, 1),), up=(((6, 3), (8, 1)),), window=crossmodal.WindowConfig(3, (6,), 7, (9,)),
+  bottom=((6, 1),), up=(((6, 3), (8, 1)),), window=windows.WindowConfig(3, (6,), 7, (9,)),
   embedding=5, slots=2, roots=True, offsets=True,
 )
 SMALL_G = crossmodal.GConfig(hidden=((5, 7),) * 4, last_kernel=7, latent=6, skip=3)
@@ -108,9 +108,9 @@ def test_heads_at_root_cells_equal_heads_everywhere(small):
   def at_roots(variables):
     features = net.apply(variables, v, method='features')
     assert features.shape == (2, 4, 6, 8)
-    windows = crossmodal.read_windows(features, roots, 16, 3)
-    middles = windows[:, :, 1, 1]
-    return net.apply(variables, windows, method='heads'), net.apply(
+    around = windows.read_windows(features, roots, 16, 3)
+    middles = around[:, :, 1, 1]
+    return net.apply(variables, around, method='heads'), net.apply(
       variables, middles, method='roots'
     )
 
@@ -246,8 +246,8 @@ def test_bfloat16(small):
   @jax.jit
   def run(variables):
     features = narrow.apply(variables, v, method='features')
-    windows = crossmodal.read_windows(features, jnp.array([[[8.0, 8.0]]] * 2), 16, 3)
-    return features, narrow.apply(variables, windows, method='heads')
+    around = windows.read_windows(features, jnp.array([[[8.0, 8.0]]] * 2), 16, 3)
+    return features, narrow.apply(variables, around, method='heads')
 
   features, out = run(variables)
   assert features.dtype == jnp.bfloat16
@@ -265,7 +265,7 @@ def test_read_windows_against_scipy(mode):
   rng = np.random.default_rng(0)
   features = rng.normal(size=(2, 5, 7, 3)).astype(np.float32)
   roots = rng.uniform(-20, 80, (2, 40, 2)).astype(np.float32)
-  read = np.asarray(crossmodal.read_windows(features, roots, 8, 3, mode))
+  read = np.asarray(windows.read_windows(features, roots, 8, 3, mode))
   assert read.shape == (2, 40, 3, 3, 3)
   for b in range(2):
     for c in range(3):
@@ -287,12 +287,12 @@ def test_read_windows_gradients(x64):
 
   @jax.jit
   def bilinear(features, roots):
-    return crossmodal.read_windows(features, roots, 8, 3, 'bilinear')
+    return windows.read_windows(features, roots, 8, 3, 'bilinear')
 
   check_grads(bilinear, (features, roots[:, :3]), order=1, modes=('rev',), eps=1e-6)
   # On a cell's centre: finite. Nearest: each cell gets what its readers send.
   assert np.isfinite(jax.grad(lambda r: bilinear(features, r).sum())(roots)).all()
-  gradient = jax.grad(lambda f: crossmodal.read_windows(f, roots, 8).sum())(features)
+  gradient = jax.grad(lambda f: windows.read_windows(f, roots, 8).sum())(features)
   assert gradient.sum() == 8 and set(np.unique(gradient)) == {0, 1}
 
 
@@ -318,6 +318,6 @@ def test_bad_shapes_are_refused():
     layers.parameter_count(crossmodal.MapEncoder(SMALL_G), (8, 8, 4))
   features = jnp.zeros((2, 4, 4, 3))
   with pytest.raises(ValueError, match='roots must have shape'):
-    crossmodal.read_windows(features, jnp.zeros((3, 1, 2)), 8)
+    windows.read_windows(features, jnp.zeros((3, 1, 2)), 8)
   with pytest.raises(ValueError, match="'nearest' or 'bilinear'"):
-    crossmodal.read_windows(features, jnp.zeros((2, 1, 2)), 8, 1, 'cubic')
+    windows.read_windows(features, jnp.zeros((2, 1, 2)), 8, 1, 'cubic')

@@ -73,9 +73,15 @@ def test_stopped_twice_equals_uninterrupted(tmp_path, monkeypatch, devices, unin
         stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
   resumed = stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
   assert_same(resumed, uninterrupted[1])
-  whole = losses_of(uninterrupted[0])
-  # The stops add a line each; every other line is the same to the last bit.
-  assert [row for row in losses_of(tmp_path) if row in whole] == whole
+  # The stops add a line each. Every other line is the same to the last bit, but that the first one
+  # after a stop knows no step before it, so it may lack the other source.
+  lines = losses_of(tmp_path)
+  for row in losses_of(uninterrupted[0]):
+    if row['step'] in (6, 8):
+      ours = [line for line in lines if line['step'] == row['step']]
+      assert any(len(line) > 1 and line.items() <= row.items() for line in ours)
+    else:
+      assert row in lines
 
 
 def test_a_finished_run_is_read_not_made_again(uninterrupted, devices, monkeypatch):

@@ -11,6 +11,9 @@ All L1 means [P], one Adam each. Units [R]: image lengths in image sides, poses 
 L_recon and L_3D compare p_r and d apart: of p_g, a depth error of a metre would give every
 coordinate's gradient its own sign, and the pose behind it none.
 
+D_syn also knows the φ and c behind its poses. With `align.code` L_recon compares those too [R]:
+|φ − Φ(p_l)| and |c − ĉ|, which far from the goal lead more straightly than poses do.
+
 In phase 2 G is frozen and L_recon trains H alone: another set of networks, so an Adam of its own.
 Source: spec/crossmodal.md, "Losses", "Phases".
 """
@@ -38,7 +41,7 @@ from posejax.methods.base import (
   Stage,
   StagePlan,
 )
-from posejax.methods.crossmodal import evaluate, infer, lift, world
+from posejax.methods.crossmodal import evaluate, infer, lift, pose_sources, prior, world
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import crossmodal as models
 from posejax.synth import augment
@@ -54,7 +57,8 @@ _NOT_ROOT = np.array([parent >= 0 for parent in SKELETON.parents])
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('align', 'scenes', 'precision'), build=build, seeds=('seed', 'align.seed'),
+    NAME, fields=('align', 'scenes', 'precision', 'prior.source', 'prior.mocap'), build=build,
+    seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
   )
 
@@ -103,7 +107,8 @@ def _losses(config: ml_collections.ConfigDict) -> dict[str, Loss]:
       else optimizers.cosine_rate(rate, total, settings.warmup, rate / 50)
     )
     return {
-      'optimizer': optimizers.optimizer('adam', clip=settings.clip), 'learning_rate': schedule,
+      'optimizer': optimizers.optimizer(settings.optimizer, clip=settings.clip),
+      'learning_rate': schedule,
     }
 
   rates = settings.learning_rate
@@ -143,7 +148,7 @@ class _Wiring:
   """The functions of the stage, over the config and what earlier stages fixed."""
 
   def __init__(self, config: ml_collections.ConfigDict, products: dict[str, Product]):
-    self.settings = config.align
+    self.config, self.settings = config, config.align
     self.model = infer.Model(config)
     self.g = g_config(config)
     self.scenes = world.syn_scenes(config)
@@ -167,7 +172,8 @@ class _Wiring:
     valid = pictures['truth_valid']
     return {
       'E': products['teacher'].params['E'], 'F': products['teacher'].params['F'],
-      'Psi': products['prior'].params['Psi'],
+      'Psi': products['prior'].params['Psi'], 'Phi': products['prior'].params['Phi'],
+      'poses': pose_sources.arrays(self.config),
       'images': pictures['images'],
       'observed': {
         key: observed[key] for key in ('joints', 'seen', 'roots', 'rooted', 'latents')
@@ -251,10 +257,15 @@ class _Wiring:
 
   def draw_scenes(self, frozen: Any, host: Any, keys: jax.Array) -> dict[str, Any]:
     """D_syn: scenes of artificial poses with their maps, made here and never seen again."""
-    joints = SKELETON.num_joints
+    joints, scenes = SKELETON.num_joints, self.scenes
+    captured = self.config.prior.source != 'artificial'
+    poses = pose_sources.sampler(self.config, frozen['poses'], scenes.limits)
 
     def one(key):
-      scene = sample_scene(key, self.scenes)
+      pose_key, key = jax.random.split(key)
+      # The scene draws artificial poses itself, among all else in one block of random bits.
+      local = poses(pose_key, scenes.max_people) if captured else None
+      scene = sample_scene(key, scenes, local)
       image, valid = scene.joints_image[0, :, :joints], scene.visible[0]
       heat, paf = teacher_lib.render_maps(
         image, valid[:, None] & scene.in_frame[0, :, :joints], self.side
@@ -262,6 +273,7 @@ class _Wiring:
       return {
         'heat': heat, 'paf': paf, 'camera': scene.joints_camera[0, :, :joints], 'valid': valid,
         'roots': jnp.where(valid[:, None], scene.root_px[0], 0.0),
+        'local': scene.local[:, :joints], 'c': scene.sincos[0],
       }
 
     return jax.vmap(one)(keys)
@@ -271,14 +283,28 @@ class _Wiring:
     maps = jnp.concatenate([batch['heat'], batch['paf']], -1)
     g = models.MapEncoder(self.g, self.model.dtype)
     v, skip = g.apply({'params': params['G']}, maps)
-    lifted = self.model.lift(params, v, batch['roots'])
-    recon = tuple(_pose_error(lifted, batch['camera'], batch['valid']))
+    found = self.model.read(params, v, batch['roots'])
+    lifted = self.model.place(params, found, batch['roots'])
+    recon = _pose_error(lifted, batch['camera'], batch['valid'])
+    recon = self._with_code(recon, found, batch, context.frozen)
     # F may have a background channel, which G does not read.
     heat = batch['heat']
     heat = teacher_lib.with_background(heat) if self.model.teacher.background else heat
     wanted = jnp.concatenate([heat, batch['paf']], -1)
     adapt = map_losses.map_l1(teacher_lib.Teacher(self.model.teacher, params).maps(v, skip), wanted)
-    return LossValues({'recon': recon, 'recon_h': recon, 'adapt': tuple(adapt)})
+    return LossValues({'recon': tuple(recon), 'recon_h': tuple(recon), 'adapt': tuple(adapt)})
+
+  def _with_code(self, recon: terms.Term, found, batch, frozen) -> terms.Term:
+    """L_recon with the errors of φ and c, by their weights; all weighted as one mean."""
+    weights = self.settings.code
+    if not any(weights):
+      return recon
+    flat = batch['local'].reshape(-1, *batch['local'].shape[2:])
+    phi = prior.encode(self.model.prior, frozen['Phi'], flat).reshape(found.phi.shape)
+    total = recon.sum
+    for weight, ours, theirs in zip(weights, (found.phi, found.c), (phi, batch['c']), strict=True):
+      total += weight * recon.weight * terms.mean(pose.masked_l1(ours, theirs, batch['valid']))
+    return terms.Term(total, recon.weight)
 
   def validator(self, validation: Product):
     """3DPCK and 2D error of the whole system on the validation pictures."""

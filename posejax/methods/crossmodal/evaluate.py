@@ -91,8 +91,9 @@ def teacher_rows(
 
 
 def detection(people: People, truth: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Recall over people that count, precision over all predictions, within one map cell."""
-  here, anyone = counted(truth), truth['truth_valid']
+  """Recall over people that count and show in their pelvis's map cell; precision over all
+  predictions; both within one cell."""
+  here, anyone = counted(truth) & truth['truth_pelvis_visible'], truth['truth_valid']
   found = missed = right = false = 0
   for scene in range(len(here)):
     roots = truth['truth_joints'][scene, :, 0]

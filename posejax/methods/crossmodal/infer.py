@@ -18,6 +18,7 @@ from posejax.methods.crossmodal import lift, prior, world
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import aae as aae_lib
 from posejax.models import crossmodal as models
+from posejax.models import windows
 
 SKELETON = lift.SKELETON
 
@@ -46,15 +47,22 @@ class Model:
     """px of one cell of H's output."""
     return teacher_lib.STRIDE * self.h.cells
 
-  def lift(self, params: Any, v: jax.Array, roots: jax.Array) -> lift.Lifted:
-    """M∘H of latent maps (B, h, w, C) at roots (B, P, 2) px."""
+  def read(self, params: Any, v: jax.Array, roots: jax.Array) -> models.Representation:
+    """H of latent maps at roots: φ (B, P, 32), c (B, P, 6), depth (B, P)."""
     net, h = models.PoseNet(self.h, self.dtype), {'params': params['H']}
     features = net.apply(h, v, method='features')
-    windows = models.read_windows(features, roots, self.stride, self.h.reach, self.read)
-    found = jax.tree.map(lambda x: x[:, :, 0], net.apply(h, windows, method='heads'))
+    around = windows.read_windows(features, roots, self.stride, self.h.reach, self.read)
+    return jax.tree.map(lambda x: x[:, :, 0], net.apply(h, around, method='heads'))
+
+  def place(self, params: Any, found: models.Representation, roots: jax.Array) -> lift.Lifted:
+    """M, and its projection, of what H gives at roots."""
     return lift.lift(
       self.prior, params['Psi'], found, roots, self.intrinsics, self.depths, self.projection
     )
+
+  def lift(self, params: Any, v: jax.Array, roots: jax.Array) -> lift.Lifted:
+    """M∘H of latent maps (B, h, w, C) at roots (B, P, 2) px."""
+    return self.place(params, self.read(params, v, roots), roots)
 
 
 def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
@@ -70,10 +78,10 @@ def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
   )
 
 
-def _window(settings: ml_collections.ConfigDict) -> models.WindowConfig | None:
+def _window(settings: ml_collections.ConfigDict) -> windows.WindowConfig | None:
   if settings.size == 1:
     return None
-  return models.WindowConfig(
+  return windows.WindowConfig(
     settings.size, tuple(settings.cells), settings.points, tuple(settings.dense)
   )
 

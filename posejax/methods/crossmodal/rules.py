@@ -1,6 +1,7 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
 from posejax.methods.base import Choice, Interval, Items, Rule, Text
+from posejax.methods.optimizers import NAMES
 
 _COUNT = Interval(1, 10_000_000, whole=True)
 _STEPS = Interval(0, 100_000_000, whole=True)
@@ -28,7 +29,8 @@ RULES: dict[str, Rule] = {
   'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
   'teacher.background': _SWITCH, 'teacher.strided': _SWITCH,
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
-  'teacher.learning_rate': _RATE, 'teacher.turn_deg': Interval(0, 180),
+  'teacher.optimizer': Choice(NAMES), 'teacher.learning_rate': _RATE,
+  'teacher.turn_deg': Interval(0, 180),
   'teacher.zoom': Items(Interval(0.2, 5), 2), 'teacher.shift': _SHARE,
   'teacher.brightness': _SHARE, 'teacher.contrast': _SHARE, 'teacher.tint': _SHARE,
 
@@ -54,6 +56,7 @@ RULES: dict[str, Rule] = {
   'align.h.up': Items(Items(_LAYER), 0),
   'align.h.window.size': _KERNEL, 'align.h.window.cells': Items(_WIDTH),
   'align.h.window.points': _WIDTH, 'align.h.window.dense': Items(_WIDTH),
+  'align.optimizer': Choice(NAMES), 'align.code': Items(Interval(0, 100), 2),
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.drop_at': _STEPS,

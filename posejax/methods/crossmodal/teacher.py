@@ -198,7 +198,9 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
   return Stage(
     init=init,
     sources={'pictures': Source(settings.batch, losses, draw)},
-    losses={'maps': Loss('pictures', ('E', 'F'), optimizers.optimizer('adam', clip=1.0), rate)},
+    losses={'maps': Loss(
+      'pictures', ('E', 'F'), optimizers.optimizer(settings.optimizer, clip=1.0), rate,
+    )},
     phases=(Phase('teacher', settings.steps, ('pictures',), ('maps',)),),
     frozen={
       'images': arrays['images'], 'joints': arrays['truth_joints'].astype(np.float32),

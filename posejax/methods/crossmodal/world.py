@@ -12,6 +12,7 @@ Sets differ in seed, so no scene is in two. Every set is a function of the confi
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -19,6 +20,7 @@ from posejax.geometry import camera as camera_lib
 from posejax.geometry import limits
 from posejax.methods.base import Product, StagePlan
 from posejax.methods.crossmodal import lift
+from posejax.models.openpose import STRIDE
 from posejax.synth import domains
 from posejax.synth.motion_families import TEST_FAMILIES, TRAIN_FAMILIES, Family
 from posejax.synth.scene_config import SceneConfig
@@ -104,7 +106,8 @@ def render_set(
   Returns:
     images (N, S, S, 3) uint8; truth_camera (N, P, 15, 3) mm; truth_joints (N, P, 15, 2) px;
     truth_valid (N, P) bool; truth_in_frame (N, P, 15) bool; truth_visible (N, P), the share of a
-    person that nothing hides.
+    person that nothing hides; truth_pelvis_visible (N, P) bool, whether the person shows in the
+    teacher's map cell of its pelvis.
   """
   scenes, appearance = image_scenes(config, chosen.families), domain(config, chosen.look)
   # Eight streams a seed of the run: they never meet.
@@ -126,7 +129,23 @@ def _arrays(views: SceneViews) -> dict[str, jax.Array]:
     'truth_valid': views.valid,
     'truth_in_frame': views.in_frame[:, 0, :, :joints],
     'truth_visible': views.visible_share[:, 0],
+    'truth_pelvis_visible': _pelvis_visible(views),
   }
+
+
+def _pelvis_visible(views: SceneViews) -> jax.Array:
+  """(N, P) bool: a pixel of the pelvis's map cell is the person's."""
+  mask = views.person_mask[:, 0]
+  height, width = mask.shape[1] // STRIDE, mask.shape[2] // STRIDE
+  cells = mask[:, : height * STRIDE, : width * STRIDE]
+  cells = cells.reshape(-1, height, STRIDE, width, STRIDE)
+  people = jnp.arange(1, views.valid.shape[1] + 1)
+  shows = (cells[..., None] == people).any((2, 4))  # (N, h, w, P)
+  spot = jnp.floor((views.joints_image[:, 0, :, 0] + 0.5) / STRIDE).astype(jnp.int32)
+  inside = ((spot >= 0) & (spot < jnp.array([width, height]))).all(-1)
+  spot = jnp.clip(spot, 0, jnp.array([width - 1, height - 1]))
+  n, p = np.indices(inside.shape)
+  return shows[n, spot[..., 1], spot[..., 0], p] & inside & views.valid
 
 
 def plan(name: str) -> StagePlan:
