@@ -238,7 +238,7 @@ def decode_and_lift(
     max_peaks=model.max_people,
   ))(pelvis)
   roots = jnp.where(peaks.valid[:, 0, :, None], peaks.positions[:, 0], 0.0)
-  windows = window_lib.read_windows(features, roots, model.stride, model.h.reach, model.read)
+  windows = window_lib.read_windows(features, roots, model.stride, model.h.reach, model.read_mode)
   found = models.PoseNet(model.h, model.dtype).apply(
     {'params': params['H']}, windows, method='heads'
   )

@@ -38,7 +38,7 @@ class Model:
     self.depths = world.depths(config)
     self.intrinsics = world.intrinsics(config)
     self.projection: lift.Projection = config.align.projection
-    self.read: str = config.align.read
+    self.read_mode: str = config.align.read
     self.max_people: int = config.world.max_people
     self.root_threshold: float = config.align.root_threshold
 
@@ -51,7 +51,7 @@ class Model:
     """H of latent maps at roots: φ (B, P, 32), c (B, P, 6), depth (B, P)."""
     net, h = models.PoseNet(self.h, self.dtype), {'params': params['H']}
     features = net.apply(h, v, method='features')
-    around = windows.read_windows(features, roots, self.stride, self.h.reach, self.read)
+    around = windows.read_windows(features, roots, self.stride, self.h.reach, self.read_mode)
     return jax.tree.map(lambda x: x[:, :, 0], net.apply(h, around, method='heads'))
 
   def place(self, params: Any, found: models.Representation, roots: jax.Array) -> lift.Lifted:
