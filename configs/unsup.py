@@ -29,7 +29,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
       'elevation_deg': (0.0, 15.0), 'gap': 1.0,
-      'images_a': 6000, 'images_b': 6000, 'validation': 400, 'test': 600,
+      'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
       'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
@@ -121,6 +121,10 @@ def _wide(config: ml_collections.ConfigDict) -> None:
     'front': ((64, 64), (128, 128), (256,) * 4, (512, 512)), 'cpm': (256, 128),
     'stage1': (128,) * 3, 'branch': 512, 'stage': (128,) * 5, 'stage_kernel': 7,
     'stage_last': 128, 'background': True, 'strided': False,
+  })
+  config.prior.update({
+    'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
+    'disc_body': 1024,
   })
   config.align.g.update({'hidden': ((128, 7),) * 4, 'last_kernel': 7})
   config.align.h.update({

@@ -8,7 +8,6 @@ and seed, `table.md` is written after each one; killed and started again, the sa
 A sweep has files of its own, `sweep-<field>.json`, `.md` and `.png`.
 """
 
-import logging
 import pathlib
 import runpy
 import shlex
@@ -26,7 +25,7 @@ from posejax.methods.base import Evaluation, Method
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
 from posejax.training import ladder as ladder_lib
-from posejax.training import stages, trainer
+from posejax.training import machine, stages, trainer
 from posejax.training.checkpoints import CheckpointError, write_atomically
 from posejax.viz import ladder as view
 
@@ -202,11 +201,9 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
-  # Orbax and jax report each save and compilation: the progress bars say what users need.
-  logging.getLogger('absl').setLevel(logging.ERROR)
   given = flags.FLAGS
   workdir = pathlib.Path(given.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
+  machine.prepare(workdir)
   sys.exit(run(given.config, Options(
     workdir, pathlib.Path(given.cache) if given.cache else None, pathlib.Path(given.ladder),
     given.seeds, given.rungs, given.split, given.sweep, given.table,

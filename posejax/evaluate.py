@@ -4,19 +4,17 @@ Writes `metrics.json` and the report `index.html` into the workdir for the test 
 `metrics_validation.json` and `index_validation.html` with `--split=validation`. Trains nothing.
 """
 
-import logging
 import pathlib
 import shlex
 import sys
 
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 
 from posejax.methods.base import Method
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
-from posejax.training import finished, stages
+from posejax.training import finished, machine, stages
 from posejax.training.checkpoints import CheckpointError
 from posejax.viz import report
 
@@ -81,10 +79,8 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
-  logging.getLogger('absl').setLevel(logging.ERROR)
   workdir = pathlib.Path(flags.FLAGS.workdir)
-  if workdir.is_dir():  # nothing is made where there is no run
-    jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
+  machine.prepare(workdir if workdir.is_dir() else None)  # nothing is made where there is no run
   cache = pathlib.Path(flags.FLAGS.cache) if flags.FLAGS.cache else None
   training = training_command(sys.argv[1:])
   sys.exit(run(flags.FLAGS.config, workdir, cache, flags.FLAGS.split, training))

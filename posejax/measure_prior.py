@@ -6,12 +6,10 @@ Switches are options, as --config.prior.discriminator=none, each with a workdir 
 """
 
 import json
-import logging
 import pathlib
 import sys
 import time
 
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -19,7 +17,7 @@ from posejax.data.captured_poses import CapturedPosesError
 from posejax.methods.base import Method
 from posejax.methods.crossmodal import METHOD, prior, prior_measures
 from posejax.training import config as config_lib
-from posejax.training import stages, trainer
+from posejax.training import machine, stages, trainer
 from posejax.training.checkpoints import CheckpointError, write_atomically
 
 _FOR_USERS = (
@@ -73,9 +71,8 @@ def define_flags() -> None:
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
-  logging.getLogger('absl').setLevel(logging.ERROR)
   workdir = pathlib.Path(flags.FLAGS.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
+  machine.prepare(workdir)
   cache = pathlib.Path(flags.FLAGS.cache) if flags.FLAGS.cache else None
   sys.exit(run(flags.FLAGS.config, workdir, cache, flags.FLAGS.mocap))
 

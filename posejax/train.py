@@ -5,19 +5,17 @@ the test set is evaluated: `<workdir>/metrics.json`, and the report `<workdir>/i
 `python -m posejax.evaluate` makes both again, also on the validation set.
 """
 
-import logging
 import pathlib
 import shlex
 import sys
 
-import jax
 from absl import app, flags
 from ml_collections import config_flags
 
 from posejax.data.captured_poses import CapturedPosesError
 from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
-from posejax.training import stages, trainer
+from posejax.training import machine, stages, trainer
 from posejax.training.checkpoints import CheckpointError
 from posejax.viz import report
 
@@ -27,12 +25,21 @@ _FOR_USERS = (
 )
 
 
-def run(config, workdir: pathlib.Path, cache: pathlib.Path | None, command: str) -> int:
-  """Trains, evaluates and reports; the exit code."""
+def run(
+  config, workdir: pathlib.Path, cache: pathlib.Path | None, command: str, until: str = '',
+) -> int:
+  """Trains, evaluates and reports; the exit code. With `until` it stops behind that stage."""
   split = METHOD.splits[-1]
+  names = [plan.name for plan in METHOD.stages]
+  if until and until not in names:
+    print(f'posejax.train: --until={until}: no such stage; there are {", ".join(names)}',
+          file=sys.stderr)
+    return 2
   try:
     config_lib.validate(config, METHOD.rules)
-    products = stages.run(METHOD, config, workdir, cache)
+    products = stages.run(METHOD, config, workdir, cache, until or None)
+    if until:
+      return 0
     evaluation = report.publish(METHOD, config, products, workdir, cache, split, command)
   except trainer.Stopped as stop:
     print(f'posejax.train: {stop}', file=sys.stderr)
@@ -51,18 +58,17 @@ def define_flags() -> None:
   config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
   flags.DEFINE_string('workdir', None, 'folder of the run; the same one goes on')
   flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+  flags.DEFINE_string('until', '', 'last stage to run; all, and the evaluation, where empty')
 
 
 def main(arguments: list[str]) -> None:
   if len(arguments) > 1:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
-  # Orbax and jax report each save and compilation: the progress bars say what users need.
-  logging.getLogger('absl').setLevel(logging.ERROR)
   workdir = pathlib.Path(flags.FLAGS.workdir)
-  jax.config.update('jax_compilation_cache_dir', str(workdir.absolute() / 'compiled'))
+  machine.prepare(workdir)
   cache = pathlib.Path(flags.FLAGS.cache) if flags.FLAGS.cache else None
   command = shlex.join(['python', '-m', 'posejax.train', *sys.argv[1:]])
-  sys.exit(run(flags.FLAGS.config, workdir, cache, command))
+  sys.exit(run(flags.FLAGS.config, workdir, cache, command, flags.FLAGS.until))
 
 
 if __name__ == '__main__':

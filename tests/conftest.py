@@ -9,8 +9,9 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 _FLAGS = ['--xla_force_host_platform_device_count=2']
 if importlib.metadata.version('jax').startswith('0.10.'):
   # Two fifths less time to compile, which is most of the tests' time. XLA dies of a flag that it
-  # does not know, so only where it was tried.
-  _FLAGS.append('--xla_cpu_use_fusion_emitters=false')
+  # does not know, so only where it was tried. `0`, not `false` as entry points have it: these give
+  # the renderer the other compiler (synth/scene_views.py), which pays for thousands of pictures.
+  _FLAGS.append('--xla_cpu_use_fusion_emitters=0')
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
 
 import hypothesis
