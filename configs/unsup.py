@@ -63,11 +63,18 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'clip': 1.0,
       'learning_rate': {
         'distl': 5e-4, 'label_3d': 5e-4, 'recon': 5e-4, 'adapt': 5e-4, 'ss': 2e-4,
+        'roots': 5e-4,
       },
       'recon': True, 'adapt': True, 'ss': True,
       'label_2d': False, 'label_3d': False, 'label_share': 1.0,
       'projection': 'full', 'read': 'nearest', 'root_threshold': 0.2,
+      'root_source': 'teacher', 'slots': 1,
       'turn_deg': 20.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
+    },
+    # H′ on single-person crops; 0 steps leave it out.
+    'refine': {
+      'steps': 0, 'batch_images': 16, 'batch_scenes': 16, 'warmup': 50, 'learning_rate': 3e-4,
+      'share': 0.6, 'jitter': 0.1,
     },
   })
   for name in filter(None, preset.split(',')):
@@ -93,6 +100,7 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
     'batch': 8, 'steps': 4, 'warmup': 1,
   })
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})
+  config.refine.update({'batch_images': 2, 'batch_scenes': 2, 'warmup': 1})
   config.align.g.hidden = ((8, 3),)
   config.align.h.update({
     'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
@@ -147,7 +155,10 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   _wide(config)
   # 1M single poses at batch 32, 100k scenes: ours are drawn anew, so steps alone count.
   config.world.update({'max_people': 4, 'nearest_mm': 1500, 'farthest_mm': 8000})
-  config.prior.update({'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4})
+  config.prior.update({
+    'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
+    'disc_body': 1024, 'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4,
+  })
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,
@@ -155,8 +166,9 @@ def _paper(config: ml_collections.ConfigDict) -> None:
     'projection': 'weak', 'read': 'nearest',
   })
   config.align.learning_rate.update(
-    {'distl': 1e-4, 'label_3d': 1e-4, 'recon': 1e-4, 'adapt': 1e-4, 'ss': 1e-4}
+    {'distl': 1e-4, 'label_3d': 1e-4, 'recon': 1e-4, 'adapt': 1e-4, 'ss': 1e-4, 'roots': 1e-4}
   )
+  config.refine.update({'batch_images': 8, 'batch_scenes': 8, 'warmup': 0, 'learning_rate': 1e-4})
 
 
 def _semi(config: ml_collections.ConfigDict) -> None:

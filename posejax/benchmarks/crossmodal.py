@@ -63,7 +63,7 @@ def _config(preset: str) -> ml_collections.ConfigDict:
 
 
 def random_networks(config: ml_collections.ConfigDict) -> Networks:
-  """Untrained E, F, G, H and Ψ of a config's widths."""
+  """Untrained E, F, G, H, Φ and Ψ of a config's widths."""
   model, side = infer.Model(config), config.world.image_size
   cells = side // teacher_lib.STRIDE
   encoder, decoder = (
@@ -77,6 +77,7 @@ def random_networks(config: ml_collections.ConfigDict) -> Networks:
     'F': (decoder, (latent, skip)),
     'G': (models.MapEncoder(align.g_config(config)), (maps,)),
     'H': (models.PoseNet(model.h), (latent,)),
+    'Phi': (aae_lib.PoseEncoder(prior.aae_config(config)), (jnp.zeros((1, _JOINTS, 3)),)),
     'Psi': (aae_lib.PoseDecoder(prior.aae_config(config)), (jnp.zeros((1, model.h.embedding)),)),
   }
   rng = np.random.default_rng(0)
@@ -114,7 +115,7 @@ def random_products(config: ml_collections.ConfigDict, params: Networks) -> dict
     observed['latents'] = rng.uniform(0, 1, shape).astype(np.float16)
   return {
     'teacher': Product({name: params[name] for name in ('E', 'F')}),
-    'prior': Product({'Psi': params['Psi']}),
+    'prior': Product({name: params[name] for name in ('Phi', 'Psi')}),
     'images_b': Product(arrays=pictures), 'validation': Product(arrays=pictures),
     'observed': Product(arrays=observed),
   }

@@ -340,7 +340,16 @@ class Items:
   shortest: int = 1
 
 
-Rule = Interval | Choice | Text | Items
+@dataclasses.dataclass(frozen=True)
+class Needs:
+  """A rule, and what other fields must hold wherever the value is not `plain`."""
+
+  rule: 'Rule'
+  plain: Any
+  others: Mapping[str, 'Rule']
+
+
+Rule = Interval | Choice | Text | Items | Needs
 
 
 @dataclasses.dataclass(frozen=True)

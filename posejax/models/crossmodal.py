@@ -45,6 +45,7 @@ Layers = tuple[tuple[int, int], ...]  # (width, kernel size) of convolutions, in
 
 ROTATION = 6  # length of c
 _FACING = (0.0, 1.0)  # the pair that stands for no direction: angle 0, as in `rotation`
+_NO_ROOT = -3.0  # root logit at the start: one cell in twenty, where most hold nobody
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,9 +216,14 @@ class PoseNet(nn.Module):
       bias_init=_pose_bias(config),
     )
     if config.roots:
-      self.root = nn.Dense(config.slots, kernel_init=layers.he_init(1.0, gain=0.1))
+      self.root = nn.Dense(
+        config.slots, kernel_init=layers.he_init(1.0, gain=0.1),
+        bias_init=nn.initializers.constant(_NO_ROOT),
+      )
     if config.offsets:
-      self.offset = nn.Dense(2 * config.slots, kernel_init=layers.he_init(1.0, gain=0.1))
+      self.offset = nn.Dense(
+        2 * config.slots, kernel_init=layers.he_init(1.0, gain=0.1), bias_init=_offset_bias(config)
+      )
 
   def __call__(self, v: jax.Array) -> Representation:
     """The representation at all cells, root logits included where the config has them.
@@ -304,6 +310,17 @@ def _pose_bias(config: HConfig) -> initializers.Initializer:
   one = np.zeros(config.embedding + ROTATION + 1, np.float32)
   one[config.embedding + 1 : config.embedding + ROTATION : 2] = 0.5
   return lambda key, shape, dtype: jnp.asarray(np.tile(one, config.slots), dtype).reshape(shape)
+
+
+def _offset_bias(config: HConfig) -> initializers.Initializer:
+  """Bias with which the K slots of a cell start apart, on a circle of a quarter cell.
+
+  Slots that start together would leave all persons to whichever comes first.
+  """
+  angles = 2 * np.pi * np.arange(config.slots) / config.slots
+  start = 0.25 * np.stack([np.cos(angles), np.sin(angles)], -1) * (config.slots > 1)
+  raw = np.arctanh(2 * start).ravel()
+  return lambda key, shape, dtype: jnp.asarray(raw, dtype).reshape(shape)
 
 
 def _check(function: str, name: str, maps: jax.Array, multiple: int = 1) -> None:

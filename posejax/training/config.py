@@ -1,7 +1,7 @@
 """Configs: loaded from `file.py:preset`, checked in one place against a method's rules.
 
-A config is data. Its rules (posejax.methods.base: Interval, Choice, Text, Items) stand with the
-method; a field without a rule is an error, so that a misspelt one never goes unnoticed.
+A config is data. Its rules (posejax.methods.base: Interval, Choice, Text, Items, Needs) stand with
+the method; a field without a rule is an error, so that a misspelt one never goes unnoticed.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from posejax.methods.base import Choice, Interval, Items, Rule, Text
+from posejax.methods.base import Choice, Interval, Items, Needs, Rule, Text
 
 
 class ConfigError(ValueError):
@@ -34,6 +34,15 @@ def validate(config: ml_collections.ConfigDict, rules: Mapping[str, Rule]) -> No
   missing = sorted(set(rules) - set(fields))
   if missing:
     raise ConfigError(f'config.{missing[0]}: missing; it must be {describe(rules[missing[0]])}')
+  for name, rule in rules.items():
+    if isinstance(rule, Needs) and fields[name] != rule.plain:
+      for other, wanted in rule.others.items():
+        problem = violation(fields[other], wanted)
+        if problem:
+          raise ConfigError(
+            f'config.{name} = {fields[name]!r}: needs another config.{other} than '
+            f'{fields[other]!r}: it {problem}'
+          )
 
 
 def leaves(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
@@ -48,6 +57,8 @@ def leaves(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, A
 
 def violation(value: Any, rule: Rule) -> str:
   """What is wrong with a value, in words; '' if nothing is."""
+  if isinstance(rule, Needs):
+    return violation(value, rule.rule)
   if isinstance(rule, Items):
     if not isinstance(value, tuple | list) or len(value) < rule.shortest:
       return f'must be {describe(rule)}'
@@ -71,6 +82,8 @@ def describe(rule: Rule) -> str:
     return 'one of ' + ', '.join(map(repr, rule.values))
   if isinstance(rule, Text):
     return 'a text' if rule.optional else 'a text that is not empty'
+  if isinstance(rule, Needs):
+    return describe(rule.rule)
   return f'a list of at least {rule.shortest}, each {describe(rule.rule)}'
 
 

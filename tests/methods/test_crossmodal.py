@@ -32,7 +32,8 @@ def test_configs_keep_their_rules(preset):
   config_lib.validate(config, METHOD.rules)
   keys = stages.stage_keys(METHOD, config)
   assert list(keys) == [
-    'images_a', 'teacher', 'prior', 'images_b', 'observed', 'validation', 'align', 'test',
+    'images_a', 'teacher', 'prior', 'images_b', 'observed', 'validation', 'align', 'refine',
+    'test',
   ]
 
 
@@ -43,7 +44,7 @@ def test_an_unknown_preset_names_what_there_is():
 
 def test_a_change_of_the_student_keeps_the_teacher():
   ours, theirs = (stages.stage_keys(METHOD, c) for c in (changed(), changed(ss=False)))
-  assert {name for name in ours if ours[name] != theirs[name]} == {'align'}
+  assert {name for name in ours if ours[name] != theirs[name]} == {'align', 'refine'}
 
 
 @pytest.mark.parametrize(

@@ -5,22 +5,33 @@ Where each piece of the paper is:
   E, F            teacher.py, models/openpose.py     T_L, FK, T_R   geometry/kinematics.py
   Φ, Ψ, Disc      prior.py, models/aae.py            T_K, T_G       geometry/camera.py
   G, H            align.py, models/crossmodal.py     T_s            synth/augment.py
+  H′              refine.py, crops.py                roots          roots.py
   M, k̂_p          lift.py                            D_syn, D_I     world.py
   k̂_q             observed.py                        P̂ = M∘H∘E(I)   infer.py
-  the losses      align.py                           the metrics    evaluate.py, plane.py
+  the losses      align.py, objectives.py            the metrics    evaluate.py, plane.py
 
-Stages, in order: images_a, teacher, prior, images_b, observed, validation, align, test.
+Stages, in order: images_a, teacher, prior, images_b, observed, validation, align, refine, test.
 """
 
 from posejax.methods.base import Method
-from posejax.methods.crossmodal import align, evaluation, infer, observed, prior, teacher, world
+from posejax.methods.crossmodal import (
+  align,
+  evaluation,
+  infer,
+  observed,
+  prior,
+  refine,
+  teacher,
+  world,
+)
 from posejax.methods.crossmodal.rules import RULES
 
 METHOD = Method(
   name='crossmodal',
   stages=(
     world.plan('images_a'), teacher.plan(), prior.plan(), world.plan('images_b'),
-    observed.plan(), world.plan('validation'), align.plan(), world.plan('test'),
+    observed.plan(), world.plan('validation'), align.plan(), refine.plan(),
+    world.plan('test'),
   ),
   rules=RULES,
   splits=('validation', 'test'),

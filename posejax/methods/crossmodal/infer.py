@@ -1,26 +1,40 @@
 """P̂ = M∘H∘E(I): from images to people in one compiled call.
 
-Roots by NMS on the pelvis heat-map, no grouping [P]. The camera is the fixed one.
+Roots by NMS on the pelvis heat-map, no grouping [P]: F's, or H's own (`root_source` student), which
+leaves F out; with K ≥ 2 slots a cell from these (`roots`). With H′ a second pass over everybody's
+crop (`crops`). The camera is the fixed one.
 """
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from posejax.heatmaps import find_peaks
+from posejax.heatmaps import grid
 from posejax.methods.base import People, Product
-from posejax.methods.crossmodal import lift, prior, world
+from posejax.methods.crossmodal import crops, lift, prior, world
+from posejax.methods.crossmodal import roots as roots_lib
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import aae as aae_lib
 from posejax.models import crossmodal as models
 from posejax.models import windows
 
 SKELETON = lift.SKELETON
+
+
+class Reading(NamedTuple):
+  """What H gives of known persons.
+
+  Attributes:
+    found: fields (B, P, ...) of each person's slot.
+    places: where the persons stand, and who has a slot.
+  """
+
+  found: models.Representation
+  places: roots_lib.Places
 
 
 class Model:
@@ -41,18 +55,82 @@ class Model:
     self.read_mode: str = config.align.read
     self.max_people: int = config.world.max_people
     self.root_threshold: float = config.align.root_threshold
+    self.crop_share: float = config.refine.share
+    # People's true depths, without the margin of `depths`.
+    self.crop_depths = lift.DepthRange(config.world.nearest_mm, config.world.farthest_mm)
 
   @property
   def stride(self) -> int:
     """px of one cell of H's output."""
     return teacher_lib.STRIDE * self.h.cells
 
-  def read(self, params: Any, v: jax.Array, roots: jax.Array) -> models.Representation:
-    """H of latent maps at roots: φ (B, P, 32), c (B, P, 6), depth (B, P)."""
-    net, h = models.PoseNet(self.h, self.dtype), {'params': params['H']}
-    features = net.apply(h, v, method='features')
-    around = windows.read_windows(features, roots, self.stride, self.h.reach, self.read_mode)
-    return jax.tree.map(lambda x: x[:, :, 0], net.apply(h, around, method='heads'))
+  def encode(self, params: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """E: (v, skip) of images (B, S, S, 3) in 0..255."""
+    return teacher_lib.encode(self.teacher, params['E'], images)
+
+  def features(self, h: Any, v: jax.Array) -> jax.Array:
+    """H's trunk, of its parameters and latent maps: (B, h', w', F)."""
+    return self._net().apply({'params': h}, v, method='features')
+
+  def root_logits(self, h: Any, features: jax.Array) -> jax.Array:
+    """(B, h', w', K); only with root logits in H."""
+    return self._net().apply({'params': h}, features, method='roots')
+
+  def heads(self, h: Any, features: jax.Array, points: jax.Array) -> models.Representation:
+    """All slots (B, P, K, ...) of the cells of points (B, P, 2) px."""
+    around = windows.read_windows(features, points, self.stride, self.h.reach, self.read_mode)
+    return self._net().apply({'params': h}, around, method='heads')
+
+  def read(self, h: Any, features: jax.Array, roots: jax.Array, rooted: jax.Array) -> Reading:
+    """H at known roots: each person's slot.
+
+    Args:
+      h: H's parameters.
+      features: (B, h', w', F) of its trunk.
+      roots: (B, P, 2) px, finite.
+      rooted: (B, P) bool: persons that have a root.
+    """
+    every = self.heads(h, features, roots)
+    places = roots_lib.places(every.offset, roots, rooted, self.stride, features.shape[1:3])
+    return Reading(roots_lib.of_slot(every, places.slot), places)
+
+  def read_crops(self, h: Any, v: jax.Array, roots: jax.Array) -> models.Representation:
+    """H′ of crops' latent maps (B, h, w, C) at one root each (B, 2) px: fields (B, ...).
+
+    A crop shows one person, who has the first slot.
+    """
+    every = self.heads(h, self.features(h, v), roots[:, None])
+    return jax.tree.map(lambda x: x[:, 0, 0], every)
+
+  def detect(
+    self, params: Any, v: jax.Array, skip: jax.Array
+  ) -> tuple[models.Representation, roots_lib.Roots]:
+    """The people that show in latent maps, and what H says of them: fields (B, P, ...)."""
+    features = self.features(params['H'], v)
+    if self.h.slots > 1:
+      return self._detect_slots(params['H'], features)
+    if self.h.roots:
+      maps, stride = jax.nn.sigmoid(self.root_logits(params['H'], features)), self.stride
+    else:
+      maps, _ = teacher_lib.Teacher(self.teacher, params).decode(v, skip)
+      maps, stride = maps[..., SKELETON.index('pelvis'), None], teacher_lib.STRIDE
+    found = roots_lib.peaks(maps[..., 0], stride, self.root_threshold, self.max_people)
+    return self.read(params['H'], features, found.positions, found.valid).found, found
+
+  def _detect_slots(self, h: Any, features: jax.Array):
+    # Twice as many as people: neighbours may both see a root on their border.
+    best = roots_lib.candidates(self.root_logits(h, features), 2 * self.max_people)
+    centres = grid.to_pixels(best.cell.astype(jnp.float32), self.stride)
+    found = roots_lib.of_slot(self.heads(h, features, centres), best.slot)
+    positions = centres + self.stride * found.offset
+    index, valid = roots_lib.people(
+      best, positions, self.stride, self.root_threshold, self.max_people
+    )
+    at = np.arange(len(index))[:, None], index
+    found, positions, scores = jax.tree.map(lambda x: x[at], (found, positions, best.scores))
+    return found, roots_lib.Roots(
+      jnp.where(valid[..., None], positions, 0), jnp.where(valid, scores, 0), valid
+    )
 
   def place(self, params: Any, found: models.Representation, roots: jax.Array) -> lift.Lifted:
     """M, and its projection, of what H gives at roots."""
@@ -60,9 +138,8 @@ class Model:
       self.prior, params['Psi'], found, roots, self.intrinsics, self.depths, self.projection
     )
 
-  def lift(self, params: Any, v: jax.Array, roots: jax.Array) -> lift.Lifted:
-    """M∘H of latent maps (B, h, w, C) at roots (B, P, 2) px."""
-    return self.place(params, self.read(params, v, roots), roots)
+  def _net(self) -> models.PoseNet:
+    return models.PoseNet(self.h, self.dtype)
 
 
 def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
@@ -74,7 +151,8 @@ def h_config(config: ml_collections.ConfigDict) -> models.HConfig:
 
   return models.HConfig(
     down=grids(settings.down), bottom=grids([settings.bottom])[0], up=grids(settings.up),
-    window=_window(settings.window),
+    window=_window(settings.window), slots=config.align.slots,
+    roots=config.align.root_source == 'student', offsets=config.align.slots > 1,
   )
 
 
@@ -91,26 +169,21 @@ def predict(model: Model, params: Any, images: jax.Array) -> People:
 
   Args:
     model: configuration.
-    params: {'E', 'F', 'H', 'Psi'}.
+    params: {'E', 'F', 'H', 'Psi'}, and 'H2' where there is a second stage; F is not read with
+      `root_source` student.
     images: (B, S, S, 3) uint8.
 
   Returns:
     People, each field with a leading B.
   """
-  teacher = teacher_lib.Teacher(model.teacher, params)
-  v, skip = teacher.encode(images)
-  heat, _ = teacher.decode(v, skip)
-  pelvis = heat[..., SKELETON.index('pelvis'), None]
-  peaks = jax.vmap(functools.partial(
-    find_peaks, stride=teacher_lib.STRIDE, threshold=model.root_threshold,
-    max_peaks=model.max_people,
-  ))(pelvis)
-  valid, score = peaks.valid[:, 0], peaks.scores[:, 0]
-  roots = jnp.where(valid[..., None], peaks.positions[:, 0], 0.0)
-  lifted = model.lift(params, v, roots)
+  found, roots = model.detect(params, *model.encode(params, images))
+  lifted = model.place(params, found, roots.positions)
+  if 'H2' in params:
+    lifted = crops.people(model, params, images, roots.positions, lifted)
+  valid = roots.valid
   return People(
     identity=jnp.broadcast_to(jnp.arange(model.max_people, dtype=jnp.int32), valid.shape),
-    score=jnp.where(valid, jnp.clip(score, 0, 1), 0),
+    score=roots.scores,
     joints_2d=lifted.image,
     joints_relative=lifted.relative,
     joints_camera=lifted.camera,
@@ -122,9 +195,10 @@ def predict(model: Model, params: Any, images: jax.Array) -> People:
 
 def networks(products: dict[str, Product]) -> dict[str, Any]:
   """The parameters that `predict` needs, of a finished run."""
+  second = products['refine'].params if 'refine' in products else {}
   return {
     'E': products['teacher'].params['E'], 'F': products['teacher'].params['F'],
-    'Psi': products['prior'].params['Psi'], 'H': products['align'].params['H'],
+    'Psi': products['prior'].params['Psi'], 'H': products['align'].params['H'], **second,
   }
 
 

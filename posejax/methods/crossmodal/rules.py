@@ -1,6 +1,6 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
-from posejax.methods.base import Choice, Interval, Items, Rule, Text
+from posejax.methods.base import Choice, Interval, Items, Needs, Rule, Text
 from posejax.methods.optimizers import NAMES
 
 _COUNT = Interval(1, 10_000_000, whole=True)
@@ -63,11 +63,20 @@ RULES: dict[str, Rule] = {
  'align.clip': Interval(0, 1e6),
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
   'align.learning_rate.recon': _RATE, 'align.learning_rate.adapt': _RATE,
-  'align.learning_rate.ss': _RATE,
+  'align.learning_rate.ss': _RATE, 'align.learning_rate.roots': _RATE,
   'align.recon': _SWITCH, 'align.adapt': _SWITCH, 'align.ss': _SWITCH,
   'align.label_2d': _SWITCH, 'align.label_3d': _SWITCH, 'align.label_share': _SHARE,
   'align.projection': Choice(('weak', 'full')), 'align.read': Choice(('nearest', 'bilinear')),
   'align.root_threshold': Interval(0.01, 0.99),
   'align.turn_deg': Interval(0, 180), 'align.zoom': Items(Interval(0.2, 5), 2),
   'align.shift': _SHARE,
+  'align.root_source': Choice(('teacher', 'student')),
+  # A cell's slots are told apart by roots of H's own; where they are is known after it is read.
+  'align.slots': Needs(Interval(1, 4, whole=True), 1, {
+    'align.root_source': Choice(('student',)), 'align.read': Choice(('nearest',)),
+  }),
+
+  'refine.steps': _STEPS, 'refine.warmup': _STEPS, 'refine.learning_rate': _RATE,
+  'refine.batch_images': _COUNT, 'refine.batch_scenes': _COUNT,
+  'refine.share': Interval(0.1, 1.0), 'refine.jitter': Interval(0.0, 0.5),
 }
