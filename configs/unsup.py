@@ -28,7 +28,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
-      'elevation_deg': (0.0, 15.0), 'gap': 1.0,
+      'elevation_deg': (0.0, 15.0), 'gap': 0.5,
       'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
@@ -56,18 +56,18 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'down': (((64, 1), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
         'bottom': ((128, 1),),
         'up': (((96, 3),), ((64, 3),)),
-        'window': {'size': 13, 'cells': (64, 64), 'points': 64, 'dense': (256, 256)},
+        'window': {'size': 13, 'cells': (96, 96), 'points': 64, 'dense': (256, 256)},
       },
-      'batch_images': 16, 'batch_scenes': 16, 'steps': (300, 1500, 600), 'warmup': 100,
-      'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3),
+      'batch_images': 16, 'batch_scenes': 16, 'steps': (200, 2000, 500), 'warmup': 50,
+      'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (10.0, 2.0),
       'clip': 1.0,
       'learning_rate': {
-        'distl': 5e-4, 'label_3d': 5e-4, 'recon': 5e-4, 'adapt': 5e-4, 'ss': 2e-4,
+        'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4,
         'roots': 5e-4,
       },
       'recon': True, 'adapt': True, 'ss': True,
       'label_2d': False, 'label_3d': False, 'label_share': 1.0,
-      'projection': 'full', 'read': 'nearest', 'root_threshold': 0.2,
+      'projection': 'full', 'read': 'bilinear', 'root_threshold': 0.2,
       'root_source': 'teacher', 'slots': 1,
       'turn_deg': 20.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
     },
@@ -162,7 +162,7 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,
-    'clip': 0.0, 'drop_at': 100_000, 'optimizer': 'adam', 'code': (0.0, 0.0),
+    'clip': 0.0, 'drop_at': 100_000, 'optimizer': 'adam', 'code': (0.0, 0.0), 'points': (0.0, 0.0),
     'projection': 'weak', 'read': 'nearest',
   })
   config.align.learning_rate.update(

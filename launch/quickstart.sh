@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Sets everything up, samples a synthetic scene seen by several cameras, and writes its pictures.
-#   bash launch/quickstart.sh [--output=runs/preview] [--seed=0] [...]
-# Arguments go to `python -m posejax.preview` (--help lists them). Safe to run again.
+# Sets everything up, trains the main job in the embedded world, evaluates it and writes a report.
+#   bash launch/quickstart.sh [--workdir=runs/unsup] [--config=configs/unsup.py:smoke] [...]
+# About 20 minutes on two CPU cores, nothing is downloaded but packages. Arguments go to
+# `python -m posejax.train` (--help lists them). Stopped and started again, it goes on.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/environment.sh
 posejax_environment
-exec "$PYTHON" -m posejax.preview "$@"
+# What comes later wins, so arguments may choose another config or folder.
+exec "$PYTHON" -m posejax.train --config=configs/unsup.py --workdir=runs/unsup "$@"

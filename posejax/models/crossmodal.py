@@ -145,6 +145,8 @@ class Representation(NamedTuple):
     depth: (..., K) in (−1, 1): log depth, scaled over the range of the method's config.
     root_logits: (..., K) of a root's presence, or None.
     offset: (..., K, 2) root (x, y) from its cell's centre in cells, inside (−0.5, 0.5), or None.
+    points: (..., K, C, 2) where the window's attention lies, (x, y) in cells from its middle, the
+      same for all slots; None without window.
   """
 
   phi: jax.Array
@@ -152,6 +154,7 @@ class Representation(NamedTuple):
   depth: jax.Array
   root_logits: jax.Array | None = None
   offset: jax.Array | None = None
+  points: jax.Array | None = None
 
 
 class MapEncoder(nn.Module):
@@ -250,7 +253,7 @@ class PoseNet(nn.Module):
   def heads(self, around: jax.Array) -> Representation:
     """The pose fields (no root logits) of windows (..., k, k, F) of features; k: `reach`."""
     config = self.config
-    cells = self.window(around) if config.window else around[..., 0, 0, :]
+    cells, points = self.window(around) if config.window else (around[..., 0, 0, :], None)
     raw = self.pose(cells)
     lead = raw.shape[:-1] + (config.slots,)
     s = jnp.tanh(raw.reshape(*lead, -1))
@@ -259,7 +262,9 @@ class PoseNet(nn.Module):
     offset = None
     if config.offsets:
       offset = jnp.tanh(self.offset(cells)).reshape(*lead, 2) / 2
-    return Representation(phi, c, depth[..., 0], offset=offset)
+    if points is not None:
+      points = jnp.broadcast_to(points[..., None, :, :], (*lead, *points.shape[-2:]))
+    return Representation(phi, c, depth[..., 0], offset=offset, points=points)
 
   def roots(self, features: jax.Array) -> jax.Array:
     """Root logits (..., K) of features (..., F); only with `config.roots`."""

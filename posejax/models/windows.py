@@ -44,14 +44,18 @@ class WindowConfig:
 
 
 class Window(nn.Module):
-  """Windows (..., k, k, F) → (..., dense[-1]): points and values, as `WindowConfig` says."""
+  """Reads windows (..., k, k, F), as `WindowConfig` says.
+
+  Gives (..., dense[-1]), what was read, and (..., points, 2), the points in cells from the window's
+  middle: a loss may ask the first ones to lie on the joints.
+  """
 
   config: WindowConfig
   leak: float
   dtype: DTypeLike | None
 
   @nn.compact
-  def __call__(self, windows: jax.Array) -> jax.Array:
+  def __call__(self, windows: jax.Array) -> tuple[jax.Array, jax.Array]:
     config, lead = self.config, windows.shape[:-3]
     steps = np.arange(config.size, dtype=np.float32) / (config.size // 2) - 1
     places = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)  # (x, y) in [−1, 1]
@@ -65,12 +69,12 @@ class Window(nn.Module):
     # Sharp from the start: a flat map's centre of mass tells nothing.
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     shares = jax.nn.softmax(_SHARPNESS * logits, axis=-2)
-    middles = jnp.einsum('...np,nd->...pd', shares, places).reshape(*lead, -1)
+    middles = jnp.einsum('...np,nd->...pd', shares, places)
     # Coordinates of a joint vary by a third of the window: brought to the values' size.
-    x = jnp.concatenate([3 * middles, (shares * values).sum(-2)], -1)
+    x = jnp.concatenate([3 * middles.reshape(*lead, -1), (shares * values).sum(-2)], -1)
     for index, width in enumerate(config.dense):
       x = self._dense(f'dense_{index}', width, x)
-    return x
+    return x, middles * (config.size // 2)
 
   def _dense(self, name: str, width: int, x: jax.Array) -> jax.Array:
     init = layers.he_init(self.leak)

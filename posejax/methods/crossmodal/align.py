@@ -26,7 +26,7 @@ In phase 2 G is frozen and L_recon trains H alone: another set of networks, so a
 Source: spec/crossmodal.md, "Losses", "Phases".
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ import ml_collections
 
 from posejax.data import batches
 from posejax.losses import maps as map_losses
-from posejax.losses import pose, terms
+from posejax.losses import terms
 from posejax.methods import optimizers
 from posejax.methods.base import (
   Context,
@@ -158,6 +158,15 @@ def supervised(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   return tuple(name for name in ('label_2d', 'label_3d') if config.align[name])
 
 
+class _People(NamedTuple):
+  """What H says at roots (B, P, 2) px, the poses of it, and who (B, P) has a slot of his own."""
+
+  code: models.Representation
+  lifted: lift.Lifted
+  roots: jax.Array
+  kept: jax.Array
+
+
 class _Wiring:
   """The functions of the stage, over the config."""
 
@@ -166,6 +175,7 @@ class _Wiring:
     self.model = infer.Model(config)
     self.g = g_config(config)
     self.side = config.world.image_size
+    self.cells = objectives.Cells(self.model.stride, self.model.h.reach // 2, self.side)
 
   def init(self, key: jax.Array, names: set[str]) -> Networks:
     cells = self.side // teacher_lib.STRIDE
@@ -201,19 +211,15 @@ class _Wiring:
     else:
       v, _ = self.model.encode(params, batch['image'])
     features = self.model.features(params['H'], v)
-    found, kept = self._people(params, features, observed['roots'], observed['rooted'])
-    labelled, known = self._people(
+    found = self._people(params, features, observed['roots'], observed['rooted'])
+    labelled = self._people(
       params, features, draws.true_roots(truth), truth['rooted'] & batch['labelled'][:, None]
     )
     named = {
-      'distl': objectives.plane_error(
-        found, observed['joints'], observed['seen'] & kept[..., None], self.side
-      ),
-      'label_2d': objectives.plane_error(
-        labelled, truth['joints'], truth['seen'] & known[..., None], self.side
-      ),
-      'label_3d': objectives.pose_error(labelled, truth['camera'], known),
-      'ss': self._equivariance(params, batch, found, kept),
+      'distl': self._plane(found, observed['joints'], observed['seen']),
+      'label_2d': self._plane(labelled, truth['joints'], truth['seen']),
+      'label_3d': objectives.pose_error(labelled.lifted, truth['camera'], labelled.kept),
+      'ss': self._equivariance(params, batch, found),
     }
     logged = {}
     if self.model.h.roots:
@@ -221,10 +227,18 @@ class _Wiring:
       named['roots'], logged['images'] = self._roots(params, features, roots, rooted)
     return self._values(named, logged)
 
-  def _people(self, params, features, roots, rooted) -> tuple[lift.Lifted, jax.Array]:
-    """Poses at known roots, and which persons (B, P) have one of their own."""
+  def _people(self, params, features, roots, rooted) -> _People:
     reading = self.model.read(params['H'], features, roots, rooted)
-    return self.model.place(params, reading.found, roots), reading.places.kept
+    lifted = self.model.place(params, reading.found, roots)
+    return _People(reading.found, lifted, roots, reading.places.kept)
+
+  def _plane(self, found: _People, joints: jax.Array, seen: jax.Array) -> terms.Term:
+    """L_distl or L_2D, with the points' part."""
+    seen = seen & found.kept[..., None]
+    return objectives.with_points(
+      objectives.plane_error(found.lifted, joints, seen, self.side), self.settings.points[1],
+      found.code, found.roots, joints, seen, self.cells,
+    )
 
   def _given_roots(self, batch: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
     """True roots of the pictures with labels [P], the teacher's of the others."""
@@ -251,7 +265,7 @@ class _Wiring:
       logged=logged if self.model.h.slots > 1 else {},
     )
 
-  def _equivariance(self, params, batch, found: lift.Lifted, kept: jax.Array) -> terms.Term:
+  def _equivariance(self, params, batch, found: _People) -> terms.Term:
     """L_ss: roots of I, moved by T_s for T_s(I); those that leave the crop do not count."""
     size = (self.side, self.side)
     transform = batch['transform']
@@ -261,18 +275,16 @@ class _Wiring:
       return flat.reshape(points.shape)
 
     roots = jax.vmap(move)(batch['observed']['roots'], transform)
-    inside = ((roots > 0) & (roots < self.side - 1)).all(-1) & kept
+    inside = ((roots > 0) & (roots < self.side - 1)).all(-1) & found.kept
     v, _ = self.model.encode(params, batch['warped'])
-    again, inside = self._people(
+    again = self._people(
       params, self.model.features(params['H'], v), jnp.where(inside[..., None], roots, 0.0), inside
     )
     swap = jax.vmap(
       lambda people, flip: jax.vmap(lambda rows: augment.swap_sides(rows, flip, SKELETON))(people)
     )
-    moved = swap(jax.vmap(move)(found.image, transform), transform.flip)
-    return pose.masked_l1(
-      again.image / self.side, moved / self.side, inside[..., None] & objectives.NOT_ROOT
-    )
+    moved = swap(jax.vmap(move)(found.lifted.image, transform), transform.flip)
+    return objectives.plane_error(again.lifted, moved, again.kept[..., None], self.side)
 
   def draw_scenes(self, frozen: Any, host: Any, keys: jax.Array) -> dict[str, Any]:
     """D_syn: scenes with their maps, rendered as the teacher's."""
@@ -291,12 +303,14 @@ class _Wiring:
     g = models.MapEncoder(self.g, self.model.dtype)
     v, skip = g.apply({'params': params['G']}, maps)
     features = self.model.features(params['H'], v)
-    reading = self.model.read(params['H'], features, batch['roots'], batch['valid'])
-    lifted = self.model.place(params, reading.found, batch['roots'])
-    kept = reading.places.kept
+    found = self._people(params, features, batch['roots'], batch['valid'])
     recon = objectives.with_code(
-      objectives.pose_error(lifted, batch['camera'], kept), self.settings.code, reading.found,
-      (self.model.prior, context.frozen['Phi']), batch, kept,
+      objectives.pose_error(found.lifted, batch['camera'], found.kept), self.settings.code,
+      found.code, (self.model.prior, context.frozen['Phi']), batch, found.kept,
+    )
+    recon = objectives.with_points(
+      recon, self.settings.points[0], found.code, found.roots, batch['joints'],
+      batch['drawn'] & found.kept[..., None], self.cells,
     )
     # F may have a background channel, which G does not read.
     heat = batch['heat']

