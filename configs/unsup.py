@@ -28,16 +28,16 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
-      'elevation_deg': (0.0, 15.0), 'gap': 0.5,
+      'elevation_deg': (0.0, 15.0), 'gap': 0.4,
       'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
       'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
       'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
       'background': False, 'strided': True,
-      'batch': 8, 'steps': 3600, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
+      'batch': 8, 'steps': 4200, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
-      'brightness': 0.1, 'contrast': 0.2, 'tint': 0.05,
+      'brightness': 0.15, 'contrast': 0.3, 'tint': 0.15,
     },
     'prior': {
       'part': 64, 'chain': 64, 'half': 128, 'body': 256, 'decoder_layers': 1,
@@ -58,7 +58,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'up': (((96, 3),), ((64, 3),)),
         'window': {'size': 13, 'cells': (96, 96), 'points': 64, 'dense': (256, 256)},
       },
-      'batch_images': 16, 'batch_scenes': 16, 'steps': (200, 2000, 500), 'warmup': 50,
+      'batch_images': 16, 'batch_scenes': 16, 'steps': (150, 1700, 350), 'warmup': 50,
       'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (10.0, 2.0),
       'clip': 1.0,
       'learning_rate': {

@@ -25,7 +25,8 @@ from posejax.methods.crossmodal.teacher import SIGMA_PX, STRIDE
 from posejax.models.crossmodal import Representation
 
 # Cells, of H's heat-map: the teacher's deviation on its own grid. On a coarser grid the same px
-# would leave a root between four cells without a peak.
+# would leave a root between four cells without a peak; and of near people the maximum is taken, as
+# their clipped sum would have its peak beside both.
 SIGMA = SIGMA_PX / STRIDE
 
 
@@ -184,7 +185,7 @@ def loss(
   size = logits.shape[1:3]
   if offset is None:
     wanted = jax.vmap(lambda points, drawn: render_heatmaps(
-      points[:, None], drawn[:, None], size, stride=stride, sigma=SIGMA * stride
+      points[:, None], drawn[:, None], size, stride=stride, sigma=SIGMA * stride, combine='max',
     ))(roots, found.kept)
     return map_losses.sigmoid_cross_entropy(logits, wanted)
   wanted = jax.vmap(functools.partial(taken, size=size, slots=logits.shape[-1]))(
