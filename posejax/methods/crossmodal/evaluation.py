@@ -28,7 +28,7 @@ _NOTES = (
   'A prediction is matched to a person by 2D alone: at least one of 13 joints within 40 px of a '
   'frame 2,048 px wide, scaled to the picture, in both x and y; the most such joints win '
   '(MuPoTS-3D).',
-  'Recall asks for people who count, also where somebody stands before their pelvis. The teacher '
+  'Recall asks for people who count and show in the 8 px cell of their pelvis. The teacher '
   'gives a person only if it saw the pelvis or both hips.',
   'The pelvis is never scored: 14 of 15 joints are. Nothing is rescaled by the true bones.',
   'Intervals: 95 % bootstrap over pictures, 2,000 draws. They say how much the figures depend on '

@@ -76,9 +76,13 @@ class Model:
     """(B, h', w', K); only with root logits in H."""
     return self._net().apply({'params': h}, features, method='roots')
 
-  def heads(self, h: Any, features: jax.Array, points: jax.Array) -> models.Representation:
-    """All slots (B, P, K, ...) of the cells of points (B, P, 2) px."""
-    around = windows.read_windows(features, points, self.stride, self.h.reach, self.read_mode)
+  def heads(
+    self, h: Any, features: jax.Array, points: jax.Array, mode: str = ''
+  ) -> models.Representation:
+    """All slots (B, P, K, ...) around points (B, P, 2) px, or, with 'nearest', of their cells."""
+    around = windows.read_windows(
+      features, points, self.stride, self.h.reach, mode or self.read_mode
+    )
     return self._net().apply({'params': h}, around, method='heads')
 
   def read(self, h: Any, features: jax.Array, roots: jax.Array, rooted: jax.Array) -> Reading:
@@ -90,9 +94,26 @@ class Model:
       roots: (B, P, 2) px, finite.
       rooted: (B, P) bool: persons that have a root.
     """
-    every = self.heads(h, features, roots)
+    alone = self.h.slots == 1
+    every = self.heads(h, features, roots, '' if alone else 'nearest')
     places = roots_lib.places(every.offset, roots, rooted, self.stride, features.shape[1:3])
-    return Reading(roots_lib.of_slot(every, places.slot), places)
+    found = roots_lib.of_slot(every, places.slot)
+    if not alone:
+      found = self._around_roots(h, features, roots, places.slot, found)
+    return Reading(found, places)
+
+  def _around_roots(
+    self, h: Any, features: jax.Array, roots: jax.Array, slot: jax.Array,
+    found: models.Representation,
+  ) -> models.Representation:
+    """Persons whose slots were read in their cells, read again around their roots.
+
+    Slots and root positions belong to cells: before they are read nobody knows the roots.
+    """
+    if self.read_mode == 'nearest':
+      return found
+    again = roots_lib.of_slot(self.heads(h, features, roots), slot)
+    return again._replace(offset=found.offset)
 
   def read_crops(self, h: Any, v: jax.Array, roots: jax.Array) -> models.Representation:
     """H′ of crops' latent maps (B, h, w, C) at one root each (B, 2) px: fields (B, ...).
@@ -121,15 +142,18 @@ class Model:
     # Twice as many as people: neighbours may both see a root on their border.
     best = roots_lib.candidates(self.root_logits(h, features), 2 * self.max_people)
     centres = grid.to_pixels(best.cell.astype(jnp.float32), self.stride)
-    found = roots_lib.of_slot(self.heads(h, features, centres), best.slot)
+    found = roots_lib.of_slot(self.heads(h, features, centres, 'nearest'), best.slot)
     positions = centres + self.stride * found.offset
     index, valid = roots_lib.people(
       best, positions, self.stride, self.root_threshold, self.max_people
     )
     at = np.arange(len(index))[:, None], index
-    found, positions, scores = jax.tree.map(lambda x: x[at], (found, positions, best.scores))
-    return found, roots_lib.Roots(
-      jnp.where(valid[..., None], positions, 0), jnp.where(valid, scores, 0), valid
+    found, positions, scores, slot = jax.tree.map(
+      lambda x: x[at], (found, positions, best.scores, best.slot)
+    )
+    positions = jnp.where(valid[..., None], positions, 0)
+    return self._around_roots(h, features, positions, slot, found), roots_lib.Roots(
+      positions, jnp.where(valid, scores, 0), valid
     )
 
   def place(self, params: Any, found: models.Representation, roots: jax.Array) -> lift.Lifted:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from posejax.losses import terms
 from posejax.methods import optimizers
 from posejax.methods.base import (
   Context,
@@ -83,6 +84,7 @@ class _Wiring:
     self.model = infer.Model(config)
     self.g = align.g_config(config)
     self.side = config.world.image_size
+    self.cells = objectives.Cells(self.model.stride, self.model.h.reach // 2, self.side)
 
   def draw_images(self, frozen: Any, host: Any, keys: jax.Array) -> dict[str, Any]:
     """Pictures with their people, and what chooses and shakes a crop."""
@@ -106,9 +108,11 @@ class _Wiring:
       inside = ((joints >= 0) & (joints <= self.side - 1)).all(-1)
       heat, paf = teacher_lib.render_maps(joints, drawn['valid'][:, None] & inside, self.side)
       chosen = {
-        name: drawn[name][person][None] for name in ('camera', 'valid', 'roots', 'local', 'c')
+        name: drawn[name][person][None]
+        for name in ('joints', 'camera', 'valid', 'roots', 'local', 'c')
       }
-      return {**chosen, 'maps': jnp.concatenate([heat, paf], -1), 'crop': crop}
+      shown = (drawn['valid'][:, None] & inside)[person][None]
+      return {**chosen, 'drawn': shown, 'maps': jnp.concatenate([heat, paf], -1), 'crop': crop}
 
     return jax.vmap(one)(keys)
 
@@ -117,10 +121,11 @@ class _Wiring:
     chosen, first = self._choose(params, batch)
     crop = jax.vmap(self._crop)(first.image[:, 0], first.depth[:, 0], batch['shake'])
     v, _ = self.model.encode(params, jax.vmap(crops.cut)(batch['image'], crop))
-    _, lifted = self._second(params, v, chosen['roots'], crop)
+    found, lifted = self._second(params, v, chosen['roots'], crop)
+    plane = objectives.plane_error(lifted, chosen['joints'], chosen['seen'], self.side)
+    plane = self._with_points(plane, 1, found, crop, chosen, chosen['seen'])
     named = {
-      'distl': objectives.plane_error(lifted, chosen['joints'], chosen['seen'], self.side),
-      'label_2d': objectives.plane_error(lifted, chosen['joints'], chosen['seen'], self.side),
+      'distl': plane, 'label_2d': plane,
       'label_3d': objectives.pose_error(lifted, chosen['camera'], chosen['rooted']),
     }
     return LossValues({name: tuple(term) for name, term in named.items()})
@@ -133,7 +138,16 @@ class _Wiring:
       objectives.pose_error(lifted, batch['camera'], batch['valid']), self.config.align.code,
       found, (self.model.prior, params['Phi']), batch, batch['valid'],
     )
+    recon = self._with_points(recon, 0, found, batch['crop'], batch, batch['drawn'])
     return LossValues({'recon': tuple(recon)})
+
+  def _with_points(self, term, index: int, found, crop, people, seen) -> terms.Term:
+    """A loss with its points' part, by `align.points`: on the crop, where the window is."""
+    move = jax.vmap(lambda points, one: crops.move(points, one, self.side))
+    return objectives.with_points(
+      term, self.config.align.points[index], found, move(people['roots'], crop),
+      move(people['joints'], crop), seen, self.cells,
+    )
 
   def _choose(self, params, batch) -> tuple[dict[str, jax.Array], lift.Lifted]:
     """One person of each picture with its targets, P = 1, and the pose that H gives it.

@@ -72,10 +72,10 @@ RULES: dict[str, Rule] = {
   'align.turn_deg': Interval(0, 180), 'align.zoom': Items(Interval(0.2, 5), 2),
   'align.shift': _SHARE,
   'align.root_source': Choice(('teacher', 'student')),
-  # A cell's slots are told apart by roots of H's own; where they are is known after it is read.
-  'align.slots': Needs(Interval(1, 4, whole=True), 1, {
-    'align.root_source': Choice(('student',)), 'align.read': Choice(('nearest',)),
-  }),
+  # Only roots of H's own tell the slots of a cell apart.
+  'align.slots': Needs(
+    Interval(1, 4, whole=True), 1, {'align.root_source': Choice(('student',))}
+  ),
 
   'refine.steps': _STEPS, 'refine.warmup': _STEPS, 'refine.learning_rate': _RATE,
   'refine.batch_images': _COUNT, 'refine.batch_scenes': _COUNT,
