@@ -68,8 +68,8 @@ _SINGLE = {
   'teacher_2d_mpjpe_found_px': ('px', 'Mean 2D error of the teacher, over joints that it found.'),
   '2d_people_found_by_both': ('people', 'People whom teacher and student both found.'),
   'detection_recall_percent': (
-    '%', 'Share of people who count, and show where their pelvis is, with a predicted pelvis within '
-         'one map cell (8 px).'),
+    '%', 'Share of people who count, and show where their pelvis is, with a predicted pelvis '
+         'within one map cell (8 px).'),
   'detection_precision_percent': (
     '%', "Share of predictions within one map cell of somebody's pelvis."),
   'baseline_mean_pose_one_yaw_3dpck_rel': ('%', _FIXED.format('the one best angle for all')),
