@@ -105,7 +105,7 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
   config.align.h.update({
     'down': (((8, 3),), ((8, 4),), ((8, 4),)), 'bottom': ((8, 1),), 'up': (((8, 3),),),
   })
-  config.align.h.window.update({'size': 3, 'cells': (8,), 'points': 8, 'dense': (8,)})
+  config.align.h.window.update({'size': 3, 'cells': (8,), 'points': 16, 'dense': (8,)})
 
 
 def _long(config: ml_collections.ConfigDict) -> None:
