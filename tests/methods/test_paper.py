@@ -1,7 +1,7 @@
 """`:paper`: the paper's shapes, parameter counts, batches and schedule, and its steps.
 
 Steps are traced, which checks every shape and dtype at batch 8; running one takes gigabytes and
-tens of seconds on a CPU. One step of scenes runs for real, at batch 1.
+tens of seconds on a CPU. One step of L_recon, which reaches G, H and Ψ, runs for real at batch 1.
 """
 
 import dataclasses
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from posejax.benchmarks import crossmodal as random_run
-from posejax.methods.base import Product
-from posejax.methods.crossmodal import METHOD, align, infer, prior, refine, teacher
+from posejax.methods.crossmodal import METHOD, align, infer, prior, teacher
 from posejax.models import aae, crossmodal, layers, openpose
 from posejax.training import config as config_lib
 from posejax.training import parallel, train_state
@@ -131,10 +130,38 @@ def traced(stage, phase, source):
 
 def test_every_step_keeps_its_state(config, stage):
   assert {source.size for source in stage.sources.values()} == {8}
-  for phase in stage.phases:
-    for source in phase.sources:
-      before, after, logs = traced(stage, phase, source)
-      same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), before, after)
-      assert all(jax.tree.leaves(same))
-      active = train_state.active_losses(stage, phase, source)
-      assert {name for name in logs if name.startswith('loss/')} == {f'loss/{n}' for n in active}
+  # Phases with the same losses of a source are one program.
+  programs = {
+    (source, train_state.active_losses(stage, phase, source)): phase
+    for phase in stage.phases for source in phase.sources
+  }
+  assert set(programs) == {
+    ('images', ('distl',)), ('images', ('ss',)), ('scenes', ('recon', 'adapt')),
+    ('scenes', ('recon_h',)),
+  }
+  for (source, active), phase in programs.items():
+    before, after, logs = traced(stage, phase, source)
+    same = jax.tree.map(lambda a, b: (a.shape, a.dtype) == (b.shape, b.dtype), before, after)
+    assert all(jax.tree.leaves(same))
+    assert {name for name in logs if name.startswith('loss/')} == {f'loss/{n}' for n in active}
+
+
+def test_a_step_of_scenes(config):
+  config = config.copy_and_resolve_references().unlock()
+  config.align.update({'batch_scenes': 1, 'adapt': False})
+  params = random_run.random_networks(config)
+  stage = align.build(config, random_run.random_products(config, params))
+  stage = dataclasses.replace(stage, init=lambda key: ({n: params[n] for n in ('G', 'H')}, {}))
+  devices, key = parallel.Devices(jax.local_devices()[:1]), jax.random.key(0)
+  step = devices.compile(train_state.make_step(stage, stage.phases[1], 'scenes', key))
+  after, logs = step(
+    devices.replicate(train_state.create(stage, key)), devices.replicate(stage.frozen), {},
+    devices.example_indices(1),
+  )
+  assert after.bad_step == train_state.GOOD and logs['weight/recon'] >= 42
+  # Adam's first update is the learning rate wherever there is a gradient.
+  for name in ('G', 'H'):
+    change = [np.abs(a - b).max() for a, b in zip(
+      jax.tree.leaves(after.params[name]), jax.tree.leaves(params[name]), strict=True
+    )]
+    assert max(change) == pytest.approx(1e-4, rel=0.05)
