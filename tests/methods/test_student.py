@@ -14,7 +14,7 @@ from posejax.methods.base import Product
 from posejax.methods.crossmodal import METHOD, align, infer, refine, roots
 from posejax.models.crossmodal import PoseNet
 from posejax.training import config as config_lib
-from posejax.training import train_state
+from posejax.training import train_state, trainer
 from posejax.training.parallel import Devices
 
 get_config = runpy.run_path('configs/unsup.py')['get_config']
@@ -191,8 +191,10 @@ def test_crops_follow_the_supervision(switches, losses):
   jax.tree.map(np.testing.assert_array_equal, start['H2'], params['H'])
 
 
-def test_no_steps_make_no_second_stage():
+def test_no_steps_make_no_second_stage(tmp_path):
   stage = refine.build(changed(), {})
+  product = trainer.run_stage('refine', stage, tmp_path, (0, 0), trainer.Schedule(1, 1))
+  assert product == Product()
   assert not stage.phases and not stage.losses
   assert stage.init(jax.random.key(0)) == ({}, {})
   products = {name: Product({'E': 1, 'F': 2, 'Psi': 3, 'H': 4}) for name in (
