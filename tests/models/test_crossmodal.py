@@ -191,6 +191,22 @@ def test_training_starts_upright_facing_the_camera():
   assert np.abs(out.phi).mean() < 0.3
 
 
+@pytest.mark.parametrize(
+  ('slots', 'starts'),
+  [
+    (1, [[0, 0]]), (2, [[0.25, 0], [-0.25, 0]]),
+    (4, [[0.25, 0], [0, 0.25], [-0.25, 0], [0, -0.25]]),
+  ],
+)
+def test_slots_start_apart_and_without_anybody(slots, starts):
+  net = crossmodal.PoseNet(dataclasses.replace(SMALL_H, slots=slots, window=None))
+  nothing = jnp.zeros((1, 1, 1, 8))
+  found, _ = net.init_with_output(jax.random.key(0), nothing, method='heads')
+  np.testing.assert_allclose(found.offset[0], starts, atol=1e-6)
+  logits, _ = net.init_with_output(jax.random.key(0), nothing[:, 0, 0], method='roots')
+  np.testing.assert_allclose(jax.nn.sigmoid(logits), 0.047, atol=1e-3)
+
+
 def test_pairs_without_direction_are_guarded():
   net = crossmodal.PoseNet(SMALL_H)
   features = jnp.ones((3, 3, 3, 8))
