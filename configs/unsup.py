@@ -59,7 +59,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'window': {'size': 13, 'cells': (96, 96), 'points': 64, 'dense': (256, 256)},
       },
       'batch_images': 16, 'batch_scenes': 16, 'steps': (150, 1700, 350), 'warmup': 50,
-      'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (10.0, 2.0),
+      'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (15.0, 2.0),
       'clip': 1.0,
       'learning_rate': {
         'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4,

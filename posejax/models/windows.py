@@ -91,6 +91,15 @@ def every_window(features: jax.Array, size: int) -> jax.Array:
   return padded[:, rows][:, :, :, columns].transpose(0, 1, 3, 2, 4, 5)
 
 
+def middles(
+  roots: jax.Array, stride: int, size: tuple[int, int], mode: Literal['nearest', 'bilinear']
+) -> jax.Array:
+  """Where the windows of roots (..., 2) px have their middles, (x, y) in cells of a grid (h, w)."""
+  cells = (roots - (stride - 1) / 2) / stride
+  cells = jnp.round(cells) if mode == 'nearest' else cells
+  return jnp.clip(cells, 0, np.array([size[1] - 1, size[0] - 1]))
+
+
 def read_windows(
   features: jax.Array,
   roots: jax.Array,
@@ -120,13 +129,12 @@ def read_windows(
     raise ValueError(f'read_windows: roots must have shape ({b}, P, 2), got {roots.shape}')
   if mode not in ('nearest', 'bilinear'):
     raise ValueError(f"read_windows: mode must be 'nearest' or 'bilinear', got {mode!r}")
-  cells = (roots - (stride - 1) / 2) / stride
-  cells = jnp.round(cells) if mode == 'nearest' else cells
+  cells = middles(roots, stride, (h, w), mode)
   around = np.arange(size) - size // 2
 
   def shares(middle: jax.Array, count: int) -> jax.Array:
     """(B, P, size, count): what each of `count` cells gives to each place of the window."""
-    places = jnp.clip(middle, 0, count - 1)[..., None] + around
+    places = middle[..., None] + around
     weights = jnp.maximum(0, 1 - jnp.abs(places[..., None] - np.arange(count)))
     return weights.astype(features.dtype)
 

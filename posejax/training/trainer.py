@@ -108,6 +108,8 @@ class _Run:
     self.steps = {}
 
   def to_end(self) -> None:
+    if self.first == self.total:
+      return  # a stage that is switched off, or was cut off behind its last step
     progress = Progress(self.name, self.total, self.first)
     throughput = Throughput()
     # Sources take turns, and a line every so many steps may always meet the same one.

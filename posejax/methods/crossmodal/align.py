@@ -175,7 +175,9 @@ class _Wiring:
     self.model = infer.Model(config)
     self.g = g_config(config)
     self.side = config.world.image_size
-    self.cells = objectives.Cells(self.model.stride, self.model.h.reach // 2, self.side)
+    self.cells = objectives.Cells(
+      self.model.stride, self.model.h.reach // 2, self.side, self.model.read_mode
+    )
 
   def init(self, key: jax.Array, names: set[str]) -> Networks:
     cells = self.side // teacher_lib.STRIDE

@@ -5,15 +5,17 @@ apart: of p_g, a depth error of a metre would give every coordinate's gradient i
 the pose behind it none. Symbols: B images, P persons, J = 15 joints.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from posejax.heatmaps import grid
 from posejax.losses import pose, terms
 from posejax.methods.crossmodal import lift, prior
 from posejax.models import aae as aae_lib
+from posejax.models import windows
 from posejax.models.crossmodal import Representation
 
 # Joints of 2D losses: the root is where the root is, whatever H says.
@@ -76,11 +78,18 @@ def with_code(
 
 class Cells(NamedTuple):
   """H's output grid, as far as windows need it: px a cell, cells from a window's middle to its
-  border, px a side of the image."""
+  border, px a side of the image, and how windows lie about roots."""
 
   stride: int
   reach: int
   side: int
+  mode: Literal['nearest', 'bilinear']
+
+  def middles(self, roots: jax.Array) -> jax.Array:
+    """Middles, px, of the windows of roots (..., 2) px."""
+    count = self.side // self.stride
+    cells = windows.middles(roots, self.stride, (count, count), self.mode)
+    return grid.to_pixels(cells, self.stride)
 
 
 def with_points(
@@ -96,15 +105,16 @@ def with_points(
     term: L_distl, L_2D or L_recon.
     weight: of the points' error in image sides; with 0, or without a window, `term` stays.
     found: points (B, P, C, 2) in cells.
-    roots: (B, P, 2) px, the windows' middles.
+    roots: (B, P, 2) px.
     joints: (B, P, J, 2) px.
     seen: (B, P, J) bool: joints that count; one outside the window does not.
     cells: the grid.
   """
   if not weight or found.points is None:
     return term
-  wanted = joints - roots[..., None, :]
+  wanted = joints - cells.middles(roots)[..., None, :]
   inside = (jnp.abs(wanted) <= cells.stride * cells.reach).all(-1)
   points = cells.stride * found.points[..., : joints.shape[-2], :]
-  error = terms.mean(pose.masked_l1(points / cells.side, wanted / cells.side, seen & inside))
-  return terms.Term(term.sum + weight * term.weight * error, term.weight)
+  error = pose.masked_l1(points / cells.side, wanted / cells.side, seen & inside)
+  # Not the mean over joints inside: on several devices means of means would differ.
+  return terms.Term(term.sum + weight * error.sum, term.weight)

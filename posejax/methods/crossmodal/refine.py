@@ -84,7 +84,9 @@ class _Wiring:
     self.model = infer.Model(config)
     self.g = align.g_config(config)
     self.side = config.world.image_size
-    self.cells = objectives.Cells(self.model.stride, self.model.h.reach // 2, self.side)
+    self.cells = objectives.Cells(
+      self.model.stride, self.model.h.reach // 2, self.side, self.model.read_mode
+    )
 
   def draw_images(self, frozen: Any, host: Any, keys: jax.Array) -> dict[str, Any]:
     """Pictures with their people, and what chooses and shakes a crop."""

@@ -55,7 +55,7 @@ RULES: dict[str, Rule] = {
   'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
   'align.h.up': Items(Items(_LAYER), 0),
   'align.h.window.size': _KERNEL, 'align.h.window.cells': Items(_WIDTH),
-  'align.h.window.points': _WIDTH, 'align.h.window.dense': Items(_WIDTH),
+  'align.h.window.points': Interval(15, 4096, whole=True), 'align.h.window.dense': Items(_WIDTH),
   'align.points': Items(Interval(0, 100), 2), 'align.code': Items(Interval(0, 100), 2),
   'align.optimizer': Choice(NAMES),
   'align.seed': Interval(0, 2**28, whole=True),
