@@ -19,8 +19,10 @@ def prepare(workdir: pathlib.Path | None) -> None:
   Args:
     workdir: keeps compiled programs, so that a run that goes on compiles nothing; None keeps none.
   """
-  # Orbax and jax report each save and compilation: the progress bars say what users need.
+  # Orbax and jax report each save and compilation, and each accelerator that is not there: the
+  # progress bars say what users need.
   logging.getLogger('absl').setLevel(logging.ERROR)
+  logging.getLogger('jax').setLevel(logging.WARNING)
   flags = os.environ.get('XLA_FLAGS', '')
   known = importlib.metadata.version('jaxlib').startswith(_TRIED)
   if known and 'xla_cpu_use_fusion_emitters' not in flags:
