@@ -160,7 +160,9 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   config.prior.update({
     'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
     'disc_body': 1024, 'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4,
+    'local_weight': 0.0, 'limit_weight': 0.0,
   })
+  config.teacher.optimizer = 'adam'
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,

@@ -45,13 +45,9 @@ def bootstrap(
     raise ValueError(f'bootstrap: expected two arrays (S,), got {sums.shape} and {weights.shape}')
   if weights.sum() == 0:
     return Estimate(*[float('nan')] * 3)
-  generator = np.random.default_rng(seed)
-  # How often each scene is drawn is all that the sums need.
-  counts = generator.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=draws)
-  totals = counts @ weights
-  ratios = (counts @ sums)[totals > 0] / totals[totals > 0]
-  low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-  return Estimate(float(sums.sum() / weights.sum()), float(low), float(high))
+  totals = _resampled(np.stack([sums, weights], -1), seed, draws)
+  totals = totals[totals[:, 1] > 0]
+  return _interval(sums.sum() / weights.sum(), totals[:, 0] / totals[:, 1], level)
 
 
 def paired_bootstrap(
@@ -98,11 +94,22 @@ def paired_ratios(
     raise ValueError(f'paired_ratios: expected four arrays (S,), got {columns.shape[:-1]}')
   if not columns.sum(0)[1::2].all():
     return Estimate(*[float('nan')] * 3)
-  generator = np.random.default_rng(seed)
-  scenes = len(columns)
-  counts = generator.multinomial(scenes, np.full(scenes, 1 / scenes), size=draws)
-  totals = np.concatenate([columns.sum(0)[None], counts @ columns])
+  totals = np.concatenate([columns.sum(0)[None], _resampled(columns, seed, draws)])
   totals = totals[(totals[:, 1::2] > 0).all(1)]
   differences = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
-  low, high = np.quantile(differences[1:], [(1 - level) / 2, (1 + level) / 2])
-  return Estimate(float(differences[0]), float(low), float(high))
+  return _interval(differences[0], differences[1:], level)
+
+
+def _resampled(columns: np.ndarray, seed: int, draws: int) -> np.ndarray:
+  """Column sums (draws, n) of as many scenes, drawn with replacement from columns (S, n)."""
+  scenes = len(columns)
+  # How often each scene is drawn is all that the sums need.
+  counts = np.random.default_rng(seed).multinomial(
+    scenes, np.full(scenes, 1 / scenes), size=draws
+  )
+  return counts @ columns
+
+
+def _interval(value: float, resampled: np.ndarray, level: float) -> Estimate:
+  low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+  return Estimate(float(value), float(low), float(high))

@@ -105,7 +105,7 @@ def _losses(config: ml_collections.ConfigDict) -> dict[str, Loss]:
   settings = config.align
   total = sum(settings.steps)
 
-  def adam(rate: float) -> dict[str, Any]:
+  def trained_by(rate: float) -> dict[str, Any]:
     # A tenth from step `drop_at` on [P], or along a cosine where there is no such step.
     schedule = (
       optimizers.piecewise_rate((rate, rate / 10), (settings.drop_at,)) if settings.drop_at
@@ -118,15 +118,15 @@ def _losses(config: ml_collections.ConfigDict) -> dict[str, Loss]:
 
   rates = settings.learning_rate
   return {
-    'distl': Loss('images', ('H',), **adam(rates.distl)),
-    'label_2d': Loss('images', ('H',), **adam(rates.distl)),
-    'label_3d': Loss('images', ('H',), **adam(rates.label_3d)),
-    'recon': Loss('scenes', ('G', 'H'), **adam(rates.recon)),
-    'recon_h': Loss('scenes', ('H',), **adam(rates.recon)),
-    'adapt': Loss('scenes', ('G',), **adam(rates.adapt)),
-    'ss': Loss('images', ('H',), **adam(rates.ss)),
-    'roots': Loss('images', ('H',), **adam(rates.roots)),
-    'roots_scenes': Loss('scenes', ('H',), **adam(rates.roots)),
+    'distl': Loss('images', ('H',), **trained_by(rates.distl)),
+    'label_2d': Loss('images', ('H',), **trained_by(rates.distl)),
+    'label_3d': Loss('images', ('H',), **trained_by(rates.label_3d)),
+    'recon': Loss('scenes', ('G', 'H'), **trained_by(rates.recon)),
+    'recon_h': Loss('scenes', ('H',), **trained_by(rates.recon)),
+    'adapt': Loss('scenes', ('G',), **trained_by(rates.adapt)),
+    'ss': Loss('images', ('H',), **trained_by(rates.ss)),
+    'roots': Loss('images', ('H',), **trained_by(rates.roots)),
+    'roots_scenes': Loss('scenes', ('H',), **trained_by(rates.roots)),
   }
 
 
@@ -208,10 +208,7 @@ class _Wiring:
   def image_losses(self, context: Context, batch: dict[str, Any]) -> LossValues:
     params = {**context.params, **{name: context.frozen[name] for name in ('E', 'F', 'Psi')}}
     observed, truth = batch['observed'], batch['truth']
-    if 'latents' in observed:
-      v = observed['latents'].astype(jnp.float32)
-    else:
-      v, _ = self.model.encode(params, batch['image'])
+    v = self.model.latents(params, batch['image'], observed)
     features = self.model.features(params['H'], v)
     found = self._people(params, features, observed['roots'], observed['rooted'])
     labelled = self._people(

@@ -68,6 +68,12 @@ class Model:
     """E: (v, skip) of images (B, S, S, 3) in 0..255."""
     return teacher_lib.encode(self.teacher, params['E'], images)
 
+  def latents(self, params: Any, images: jax.Array, observed: dict[str, jax.Array]) -> jax.Array:
+    """v of pictures that are shown unchanged: as `observed` keeps it, or E's."""
+    if 'latents' in observed:
+      return observed['latents'].astype(jnp.float32)
+    return self.encode(params, images)[0]
+
   def features(self, h: Any, v: jax.Array) -> jax.Array:
     """H's trunk, of its parameters and latent maps: (B, h', w', F)."""
     return self._net().apply({'params': h}, v, method='features')

@@ -164,10 +164,7 @@ class _Wiring:
       known = {**{name: observed[name] for name in ('joints', 'seen', 'roots', 'rooted')},
                'camera': truth['camera']}
     known['seen'] = known['seen'] & known['rooted'][..., None]
-    if 'latents' in observed:
-      v = observed['latents'].astype(jnp.float32)
-    else:
-      v, _ = self.model.encode(params, batch['image'])
+    v = self.model.latents(params, batch['image'], observed)
     features = self.model.features(params['H'], v)
     reading = self.model.read(params['H'], features, known['roots'], known['rooted'])
     person = jax.vmap(_one_of)(batch['order'], reading.places.kept)
