@@ -30,7 +30,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
-      'elevation_deg': (0.0, 15.0), 'gap': 0.4,
+      'elevation_deg': (0.0, 15.0), 'gap': 0.45,
       'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {

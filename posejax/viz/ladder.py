@@ -14,7 +14,7 @@ from matplotlib.backends import backend_agg
 from PIL import Image
 
 from posejax.metrics import statistics
-from posejax.training.ladder import Ladder, Results, Rung, scene_sums
+from posejax.training.ladder import Column, Ladder, Results, Rung, scene_sums
 
 Entry = Mapping[str, Any]
 _NONE = '–'
@@ -40,16 +40,25 @@ def table(ladder: Ladder, results: Results) -> str:
       ])
   for baseline in ladder.baselines if results.entries else ():
     cells = [
-      _number(results.entries[0]['metrics'].get(baseline.metric), baseline.digits)
+      _distinct(results, baseline)
       if column.metric == ladder.steps_of else _NONE for column in ladder.columns
     ]
     rows.append([f'*{baseline.title}*', *cells, *[_NONE] * (len(compared) + 2)])
   note = (
     f'Mean ± sample standard deviation over seeds, on the {results.split} set. Step: difference '
     'from the rung named, with the 95 % interval of a paired bootstrap over scenes, seeds pooled. '
-    'The paper\'s figures are of another test set (MuPoTS-3D): compare steps, not levels.'
+    'Baselines stand on the mean of the poses that a rung\'s training draws: where those differ '
+    'between rungs, the values stand in the order of the rungs. The paper\'s figures are of '
+    'another test set (MuPoTS-3D): compare steps, not levels.'
   )
   return f'{_markdown(header, rows)}\n\n{note}\n\n{_origin(results)}'
+
+
+def _distinct(results: Results, column: Column) -> str:
+  """The values of a metric that does not depend on what was trained, each once: `33.3 / 36.0`."""
+  values = [_number(entry['metrics'].get(column.metric), column.digits)
+            for entry in results.entries]
+  return ' / '.join(dict.fromkeys(values))
 
 
 def step(ladder: Ladder, results: Results, rung: Rung) -> str:

@@ -228,3 +228,18 @@ def test_canonical_has_the_standard_bones():
   np.testing.assert_allclose(
     np.linalg.norm(bones, axis=-1)[0, [0, 1]], [490.5, 236.1], rtol=1e-5
   )
+
+
+def test_baselines_stand_on_the_poses_that_training_draws(tmp_path):
+  with pytest.MonkeyPatch.context() as patch:
+    # One captured pose: the mean is that pose, whatever is drawn.
+    captured = np.asarray(sample_local_poses(jax.random.key(8), 1, skeleton=J17))
+    patch.setattr(
+      pose_sources, 'arrays', lambda config: {'captured': captured, 'held_out': captured[:0]}
+    )
+    mean = prior.mean_pose(changed(source='motion', mocap=str(tmp_path)), count=16)
+  np.testing.assert_allclose(mean, prior.canonical(captured[:, :15])[0], atol=1e-3)
+  # Artificial poses are symmetric but for chance: left and right limbs mirror each other (y).
+  mean = prior.mean_pose(changed(), count=4000)
+  right, left = np.array(J15.flip_pairs).T
+  np.testing.assert_allclose(mean[right], mean[left] * [1, -1, 1], atol=30)

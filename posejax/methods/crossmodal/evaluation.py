@@ -49,7 +49,7 @@ def evaluate_run(
   """
   truth, side = products[split].arrays, config.world.image_size
   people = batches.in_batches(infer.predictor(config, products), truth['images'], _BATCH)
-  mean_pose = prior.mean_artificial_pose()
+  mean_pose = prior.mean_pose(config)
   values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
 
   sums = evaluate.scene_sums(people, truth, side)

@@ -38,7 +38,6 @@ from posejax.methods.base import (
 )
 from posejax.methods.crossmodal import lift, pose_sources, prior_measures
 from posejax.models import aae as aae_lib
-from posejax.synth.poses import sample_local_poses
 
 SKELETON = lift.SKELETON
 NAME = 'prior'
@@ -211,11 +210,18 @@ encode = prior_measures.encode
 canonical = prior_measures.canonical
 
 
-def mean_artificial_pose(count: int = 20_000) -> np.ndarray:
-  """The mean canonical pose (15, 3) mm of the artificial prior: what the baselines stand on."""
+def mean_pose(config: ml_collections.ConfigDict, count: int = 20_000) -> np.ndarray:
+  """The mean canonical pose (15, 3) mm of `prior.source`: what the baselines stand on.
+
+  A fixed pose may know what the method may know: with captured poses it is their mean.
+
+  Raises:
+    captured_poses.CapturedPosesError: the folder of captured poses cannot be used.
+  """
+  draw = pose_sources.sampler(config, pose_sources.arrays(config))
 
   @jax.jit
   def mean(key: jax.Array) -> jax.Array:
-    return canonical(sample_local_poses(key, count, skeleton=SKELETON)).mean(0)
+    return canonical(draw(key, count)[:, : SKELETON.num_joints]).mean(0)
 
   return np.asarray(mean(jax.random.key(0)))

@@ -222,7 +222,7 @@ def _stages_loss(fixed: Layout, params, latent, batch) -> tuple[jax.Array, jax.A
 
 
 def _validator(fixed: Layout, side: int, first: int):
-  """Error of the joints that heat-maps show near the true ones, on pictures held back."""
+  """Error of joints that heat-maps show near the true ones, far from others of their kind."""
 
   @jax.jit
   def measure(params, images, joints, seen):
@@ -241,8 +241,12 @@ def _validator(fixed: Layout, side: int, first: int):
       (local.sum(-2) * cells).sum(-1) / mass, (local.sum(-1) * cells).sum(-1) / mass,
     ], -1)
     error = jnp.linalg.norm(found - joints, axis=-1)
-    hit = (jnp.max(local, axis=(-1, -2)) > 0.04) & seen
-    return jnp.where(hit, error, 0).sum(), hit.sum(), seen.sum()
+    # Where the same joint of somebody else is near, both are in the mean: left out.
+    apart = jnp.abs(joints[:, :, None] - joints[:, None]).max(-1) > 2 * reach
+    others = ~jnp.eye(joints.shape[1], dtype=bool)[..., None] & seen[:, None]
+    counts = seen & (apart | ~others).all(2)
+    hit = (jnp.max(local, axis=(-1, -2)) > 0.04) & counts
+    return jnp.where(hit, error, 0).sum(), hit.sum(), counts.sum()
 
   def validate(params, batch_stats, data):
     totals = np.zeros(3)

@@ -8,7 +8,10 @@ _MODES = {
   'all': 'all joints of people who were not found are wrong',
 }
 _LAID = 'after the pelvises are laid on each other'
-_FIXED = 'What one fixed pose, the mean of the artificial poses, reaches when it is turned by {}.'
+_FIXED = (
+  'What one fixed pose, the mean of the poses that training draws (prior.source), reaches when it '
+  'is turned by {}.'
+)
 # Of each name: unit, meaning. Names for both modes or both networks hold a pair of braces.
 _OF_MODES = {
   '3dpck_rel_{}': ('%', _RIGHT.format(150, _LAID, '{}')),
