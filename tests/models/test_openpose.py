@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from posejax.geometry import skeleton as skeleton_lib
 from posejax.models import layers, openpose
 
 TINY = openpose.OpenPoseConfig(
@@ -70,6 +71,23 @@ def test_published_parameter_counts(config, decoder, heat):
   branch = (49 * inputs + 1) * 128 + 4 * (49 * 128 + 1) * 128 + 129 * 128 + 129 * config.num_heat
   assert layers.parameter_count(openpose.Decoder(config), v, skip, method='heat') == heat
   assert stage1 + branch == heat
+
+
+@pytest.mark.parametrize(
+  ('config', 'skeleton', 'limbs'),
+  [
+    (openpose.VGG_MPI, skeleton_lib.OPENPOSE_MPI15,
+     '0-1, 1-2, 2-3, 3-4, 1-5, 5-6, 6-7, 1-14, 14-8, 8-9, 9-10, 14-11, 11-12, 12-13'),
+    (openpose.VGG_COCO, skeleton_lib.OPENPOSE_COCO18,
+     '1-8, 8-9, 9-10, 1-11, 11-12, 12-13, 1-2, 2-3, 3-4, 2-16, 1-5, 5-6, 6-7, 5-17, 1-0, 0-14, '
+     '0-15, 14-16, 15-17'),
+  ],
+  ids=['MPI', 'COCO'],
+)
+def test_maps_are_those_of_the_joint_set(config, skeleton, limbs):
+  # Limb i is PAF channels 2i (x) and 2i + 1 (y); the lists as spec/openpose.md has them.
+  assert skeleton.limbs == tuple(tuple(map(int, limb.split('-'))) for limb in limbs.split(', '))
+  assert (config.num_paf, config.num_heat) == (2 * skeleton.num_limbs, skeleton.num_joints + 1)
 
 
 def test_paper_shapes():
