@@ -1,0 +1,114 @@
+"""A result as files for other programs: JSON, npz, COCO key points, BVH.
+
+`npz` holds what the JSON does, a person of a frame a row (N rows, J joints), without pickles:
+
+  frame (N,) position in frame_index and frame_time; id, score, depth, bridged (N,);
+  joints_2d (N, J, 2) px; joints_relative, joints_camera (N, J, 3) mm; joint_valid (N, J);
+  frame_index, frame_time (T,); focal, center (2,) px; size (2,) px, width and height;
+  joints (J,), parents (J,), flip_pairs; header: the rest of the JSON, as a text.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from posejax.data import bvh_writer
+from posejax.geometry.skeleton import COCO17, J15, J17, available
+from posejax.inference import scene as scene_lib
+from posejax.inference import schema
+from posejax.inference.scene import Scene
+
+VISIBLE = 2  # COCO: labelled and visible; 0: not labelled
+
+
+def arrays(scene: Scene) -> dict[str, np.ndarray]:
+  """What the npz holds (module docstring)."""
+  found = scene_lib.rows(scene)
+  people, bridged = scene_lib.people_of(found, scene.skeleton.num_joints)
+  header = schema.content(scene)
+  del header['frames']
+  return {
+    'frame': np.array([row.frame for row in found], np.int32), 'id': people.identity,
+    'score': people.score, 'depth': people.depth, 'bridged': bridged,
+    'joints_2d': people.joints_2d, 'joints_relative': people.joints_relative,
+    'joints_camera': people.joints_camera, 'joint_valid': people.joint_valid,
+    'frame_index': np.array([frame.index for frame in scene.frames], np.int32),
+    'frame_time': np.array([frame.time for frame in scene.frames], np.float64),
+    'focal': np.asarray(scene.lens.focal, np.float64),
+    'center': np.asarray(scene.lens.center, np.float64),
+    'size': np.array([scene.width, scene.height]), 'joints': np.array(scene.skeleton.joints),
+    'parents': np.array(scene.skeleton.parents),
+    'flip_pairs': np.array(scene.skeleton.flip_pairs).reshape(-1, 2),
+    'header': np.array(json.dumps(header, allow_nan=False)),
+  }
+
+
+def save_npz(file: BinaryIO, scene: Scene) -> None:
+  """Writes `arrays`, compressed."""
+  with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for name, array in arrays(scene).items():
+      buffer = io.BytesIO()
+      np.lib.format.write_array(buffer, array, allow_pickle=False)
+      # A date of its own would make two equal results differ.
+      archive.writestr(zipfile.ZipInfo(f'{name}.npy'), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+def coco_results(scenes: Sequence[Scene]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+  """COCO's key point results, and the images that their ids mean.
+
+  Of COCO's 17 points J15 has twelve, shoulders to ankles: nose, eyes and ears are 0, 0, 0, that is,
+  visibility 0. People who were bridged are no detections and are left out.
+
+  Returns:
+    [{image_id, category_id 1, keypoints [x, y, v, ...] (51), score}] and
+    [{id, file_name, frame, width, height}].
+  """
+  results, images = [], []
+  for scene in scenes:
+    first = len(images)
+    images += [
+      {'id': first + i + 1, 'file_name': scene.file, 'frame': frame.index, 'width': scene.width,
+       'height': scene.height}
+      for i, frame in enumerate(scene.frames)
+    ]
+    given = available(scene.skeleton, COCO17)
+    for row in scene_lib.rows(scene):
+      if row.bridged:
+        continue
+      points: list[float] = []
+      for joint, there in zip(COCO17.joints, given, strict=True):
+        source = scene.skeleton.index(joint) if there else 0
+        point = row.joints_2d[source]
+        shown = there and row.joint_valid[source] and bool(np.isfinite(point).all())
+        points += [*schema.plain(point), VISIBLE] if shown else [0, 0, 0]
+      results.append({
+        'image_id': first + row.frame + 1, 'category_id': 1, 'keypoints': points,
+        'score': schema.plain(row.score, 4),
+      })
+  return results, images
+
+
+def bvh_texts(scene: Scene) -> dict[int, str]:
+  """Id → BVH of each person, from the first to the last frame that has it.
+
+  Frames between in which the person is missing repeat the one before. A photograph gives one frame.
+
+  Raises:
+    ValueError: the joints are not J15's or J17's.
+  """
+  if scene.skeleton.joints not in (J15.joints, J17.joints):
+    raise ValueError(f'{scene.skeleton.name}: BVH is written of J15 and J17 alone')
+  texts = {}
+  found = scene_lib.rows(scene)
+  for identity in sorted({row.identity for row in found}):
+    mine = {row.frame: row for row in found if row.identity == identity}
+    first, last = min(mine), max(mine)
+    at = [max(frame for frame in mine if frame <= t) for t in range(first, last + 1)]
+    joints = np.stack([mine[t].joints_camera for t in at])
+    valid = np.stack([mine[t].joint_valid for t in at])
+    texts[identity] = bvh_writer.text(joints, scene.fps or 1.0, scene.skeleton, valid)
+  return texts

@@ -1,0 +1,93 @@
+"""npz, COCO and BVH of a result, read by other readers than ours."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from posejax.data import mocap
+from posejax.geometry.skeleton import COCO17, J15
+from posejax.inference import scene as scene_lib
+from posejax.inference import schema, writers
+from tests.inference import scenes
+
+
+def people():
+  valid = np.ones(15, bool)
+  valid[J15.index('l_wrist')] = False
+  return scenes.scene([
+    [scenes.row(0, (0, 0, 3000), identity=7), scenes.row(0, (900, 0, 4000), identity=2)],
+    [scenes.row(1, (30, 0, 3000), identity=7, valid=valid, score=0.25)],
+    [scenes.row(2, (60, 0, 3000), identity=7)._replace(bridged=True)],
+  ])
+
+
+def test_npz_holds_what_the_json_does():
+  scene = people()
+  buffer = io.BytesIO()
+  writers.save_npz(buffer, scene)
+  first = buffer.getvalue()
+  with np.load(io.BytesIO(first), allow_pickle=False) as file:
+    found = dict(file)
+  content = json.loads(schema.dumps(scene))
+  flat = [(t, p) for t, frame in enumerate(content['frames']) for p in frame['people']]
+  assert found['frame'].tolist() == [t for t, _ in flat] == [0, 0, 1, 2]
+  assert found['frame_time'].tolist() == pytest.approx([0, 1 / 30, 2 / 30])
+  for name in ('id', 'score', 'depth', 'bridged', 'joint_valid', 'joints_2d', 'joints_relative',
+               'joints_camera'):
+    np.testing.assert_allclose(found[name], [p[name] for _, p in flat], atol=6e-4, err_msg=name)
+  assert found['joints'].tolist() == list(J15.joints) and found['size'].tolist() == [640, 480]
+  header = json.loads(str(found['header']))
+  assert header['intrinsics']['source'] == 'assumed' and 'frames' not in header
+  again = io.BytesIO()
+  writers.save_npz(again, scene)
+  assert again.getvalue() == first  # to the bit, whenever it is written
+
+
+def test_npz_of_nobody():
+  buffer = io.BytesIO()
+  writers.save_npz(buffer, scenes.scene([[], []]))
+  with np.load(io.BytesIO(buffer.getvalue()), allow_pickle=False) as file:
+    assert file['joints_2d'].shape == (0, 15, 2) and file['frame_index'].tolist() == [0, 1]
+
+
+def test_coco_results():
+  """J15 gives shoulders to ankles; nose, eyes and ears are 0, 0, 0."""
+  scene = people()
+  results, images = writers.coco_results([scene, scene])
+  assert [image['id'] for image in images] == [1, 2, 3, 4, 5, 6]
+  assert images[1] == {'id': 2, 'file_name': 'a b/<x>.mp4', 'frame': 1, 'width': 640, 'height': 480}
+  assert [result['image_id'] for result in results] == [1, 1, 2, 4, 4, 5]  # not the bridged one
+  points = np.array(results[0]['keypoints']).reshape(17, 3)
+  assert points[:5].tolist() == [[0, 0, 0]] * 5 and (points[5:, 2] == 2).all()
+  row = scene_lib.rows(scene)[0]
+  for name in ('r_shoulder', 'l_ankle'):
+    np.testing.assert_allclose(
+      points[COCO17.index(name), :2], row.joints_2d[J15.index(name)], atol=1e-3)
+  assert results[2]['keypoints'][3 * COCO17.index('l_wrist'):][:3] == [0, 0, 0]
+  assert results[2]['score'] == 0.25 and results[2]['category_id'] == 1
+  json.dumps(results, allow_nan=False)
+
+
+def test_bvh_of_each_person(tmp_path):
+  """Person 7 moves 30 mm a frame to +x; a frame without it repeats the one before."""
+  frames = [[scenes.row(t, (30 * t, 0, 3000), identity=7)] if t != 2 else [] for t in range(5)]
+  frames[3].append(scenes.row(3, (900, 0, 4000), identity=2))
+  texts = writers.bvh_texts(scenes.scene(frames, fps=25.0))
+  assert sorted(texts) == [2, 7]
+  path = tmp_path / '7.bvh'
+  path.write_text(texts[7])
+  clip = mocap.load_bvh(path, skeleton=J15)
+  assert clip.fps == 25 and len(clip.joints) == 5
+  np.testing.assert_allclose(clip.joints[:, 0, 0], [0, 30, 30, 90, 120], atol=0.01)
+  np.testing.assert_allclose(clip.joints[:, 0, 1], 3000, atol=0.01)  # depth is the world's y
+  relative = clip.joints[4] - clip.joints[4, :1]
+  got = np.stack([relative[:, 0], -relative[:, 2], relative[:, 1]], -1)
+  np.testing.assert_allclose(got, scenes.standing(), atol=0.01)
+
+
+def test_bvh_of_other_joints_is_refused():
+  scene = scenes.scene([[]], skeleton=COCO17)
+  with pytest.raises(ValueError, match='COCO-17: BVH is written of J15 and J17 alone'):
+    writers.bvh_texts(scene)
