@@ -19,6 +19,8 @@ Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long
   semi    a tenth of the pictures with 2D and 3D labels
   weak    all pictures with 2D labels
   full    all pictures with 2D and 3D labels
+  maps    G and H on rendered maps alone, without pictures: ≤ 2 persons, limits narrowed to 0.7;
+          `python -m posejax.diagnose` says how well they read
   mocap   Ψ and D_syn of captured motion (`prior.mocap`: a BVH folder; motion families without one)
 """
 
@@ -27,7 +29,7 @@ import ml_collections
 
 def get_config(preset: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict({
-    'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
+    'method': 'crossmodal', 'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
       'elevation_deg': (0.0, 15.0), 'gap': 0.45,
@@ -50,7 +52,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'source': 'artificial', 'mocap': '', 'mocap_share': 0.5,
     },
     'observed': {'latents': True},
-    'scenes': {'limit_factor': 1.0, 'lean_deg': 30.0},
+    'scenes': {'max_people': 3, 'limit_factor': 1.0, 'lean_deg': 30.0},
     'align': {
       'seed': 0,
       'g': {'hidden': ((48, 5), (64, 3)), 'last_kernel': 3},
@@ -67,7 +69,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4,
         'roots': 5e-4,
       },
-      'recon': True, 'adapt': True, 'ss': True,
+      'distl': True, 'recon': True, 'adapt': True, 'ss': True,
       'label_2d': False, 'label_3d': False, 'label_share': 1.0,
       'projection': 'full', 'read': 'bilinear', 'root_threshold': 0.2,
       'root_source': 'teacher', 'slots': 1,
@@ -157,6 +159,7 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   _wide(config)
   # 1M single poses at batch 32, 100k scenes: ours are drawn anew, so steps alone count.
   config.world.update({'max_people': 4, 'nearest_mm': 1500, 'farthest_mm': 8000})
+  config.scenes.max_people = 4
   config.prior.update({
     'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
     'disc_body': 1024, 'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4,
@@ -191,7 +194,15 @@ def _mocap(config: ml_collections.ConfigDict) -> None:
   config.prior.source = 'motion'
 
 
+def _maps(config: ml_collections.ConfigDict) -> None:
+  config.scenes.update({'max_people': 2, 'limit_factor': 0.7})
+  config.align.update({
+    'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 1700, 0),
+  })
+  config.save_every = 1700
+
+
 _PRESETS = {
   'long': _long, 'ablate': _ablate, 'gpu': _gpu, 'paper': _paper, 'smoke': _smoke,
-  'semi': _semi, 'weak': _weak, 'full': _full, 'mocap': _mocap,
+  'semi': _semi, 'weak': _weak, 'full': _full, 'mocap': _mocap, 'maps': _maps,
 }

@@ -10,110 +10,96 @@ A sweep has files of its own, `sweep-<field>.json`, `.md` and `.png`.
 
 import pathlib
 import runpy
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
+from posejax import command
 from posejax.benchmarks import harness
-from posejax.data.captured_poses import CapturedPosesError
 from posejax.methods.base import Evaluation, Method
-from posejax.methods.crossmodal import METHOD
 from posejax.training import config as config_lib
 from posejax.training import ladder as ladder_lib
-from posejax.training import machine, stages, trainer
-from posejax.training.checkpoints import CheckpointError, write_atomically
+from posejax.training import stages
+from posejax.training.checkpoints import write_atomically
 from posejax.viz import ladder as view
 
-_FOR_USERS = (
-  config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
-)
+PROGRAM = 'posejax.ablate'
 
 
 class Options(NamedTuple):
-  """What the command line asks for.
+  """What the command line asks for, beside the run whose workdir is the ladder's.
 
   Attributes:
-    workdir: of the ladder.
-    cache: where stages live; `<workdir>/stages` where None.
     ladder: file of the rungs.
     seeds: as written.
     rungs: names; () is all, or the ladder's choice for a sweep.
     split: which set.
     sweep: `field=value,...` or ''.
     table: whether to write the table alone.
-    command: kept beside the results.
   """
 
-  workdir: pathlib.Path
-  cache: pathlib.Path | None = None
   ladder: pathlib.Path = pathlib.Path('configs/ablation.py')
   seeds: Sequence[str] = ('0',)
   rungs: Sequence[str] = ()
   split: str = 'test'
   sweep: str = ''
   table: bool = False
-  command: str = ''
 
 
-def run(config, options: Options, method: Method = METHOD, run_job=None) -> int:
+def run(
+  given: command.Run, options: Options, method: Method | None = None, run_job=None
+) -> int:
   """Runs what has no entry yet and writes the table; the exit code.
 
   Args:
-    config: the base config.
+    given: the base config, and the ladder's workdir.
     options: of the command line.
-    method: what is trained.
+    method: what is trained; the config's where None.
     run_job: (job, its config) → (Evaluation, whether it was begun before); tests give their own.
   """
-  try:
-    ladder = load_ladder(options.ladder)
-    field, values = parse_sweep(options.sweep, config)
-    rungs = ladder.chosen(options.rungs or (ladder.sweep_rungs if field else ()))
-    jobs = ladder_lib.jobs(rungs, parse_seeds(options.seeds), field, values)
-    configs = {job.label: job.config(ladder, config, method.rules) for job in jobs}
-    if options.split not in method.splits:
-      raise config_lib.ConfigError(
-        f'--split={options.split}: no such set; there are {", ".join(method.splits)}'
-      )
-    with stages.locked(options.workdir):
-      name = f'sweep-{field}.json' if field else 'results.json'
-      results = ladder_lib.Results(options.workdir / name, config, options.split)
-      if options.table:
-        if not results.entries:
-          raise stages.WorkdirError(f'{results.path}: has no entries yet; run without --table')
-        write_table(ladder, results, field)
-        return 0
-      one = run_job or (lambda job, config: train(method, job, config, options))
-      failed = ladder_lib.climb(
-        ladder, jobs, results, lambda job: one(job, configs[job.label]),
-        ladder_lib.Origin(machine_line(), options.command),
-        lambda line: print(f'posejax.ablate: {line}', file=sys.stderr, flush=True),
-        lambda: write_table(ladder, results, field),
-      )
+  return command.attempt(PROGRAM, lambda: _run(given, options, method, run_job))
+
+
+def _run(given: command.Run, options: Options, method: Method | None, run_job) -> int:
+  method = method or command.method_of(given.config)
+  ladder = load_ladder(options.ladder)
+  field, values = parse_sweep(options.sweep, given.config)
+  rungs = ladder.chosen(options.rungs or (ladder.sweep_rungs if field else ()))
+  jobs = ladder_lib.jobs(rungs, parse_seeds(options.seeds), field, values)
+  configs = {job.label: job.config(ladder, given.config, method.rules) for job in jobs}
+  command.check_split(method, options.split)
+  with stages.locked(given.workdir):
+    name = f'sweep-{field}.json' if field else 'results.json'
+    results = ladder_lib.Results(given.workdir / name, given.config, options.split)
+    if options.table:
+      if not results.entries:
+        raise stages.WorkdirError(f'{results.path}: has no entries yet; run without --table')
       write_table(ladder, results, field)
-  except trainer.Stopped as stop:
-    print(f'posejax.ablate: {stop}', file=sys.stderr)
-    return 130
-  except _FOR_USERS as error:
-    print(f'posejax.ablate: {error}', file=sys.stderr)
-    return 2
+      return 0
+    one = run_job or (lambda job, config: train(method, job, config, given, options.split))
+    failed = ladder_lib.climb(
+      ladder, jobs, results, lambda job: one(job, configs[job.label]),
+      ladder_lib.Origin(machine_line(), given.command),
+      lambda line: print(f'{PROGRAM}: {line}', file=sys.stderr, flush=True),
+      lambda: write_table(ladder, results, field),
+    )
+    write_table(ladder, results, field)
   for line in failed:
-    print(f'posejax.ablate: no entry of {line}', file=sys.stderr)
+    print(f'{PROGRAM}: no entry of {line}', file=sys.stderr)
   return 2 if failed else 0
 
 
 def train(
-  method: Method, job: ladder_lib.Job, config, options: Options
+  method: Method, job: ladder_lib.Job, config, given: command.Run, split: str
 ) -> tuple[Evaluation, bool]:
   """Trains and evaluates a job in a folder of its own; whether that folder was there before."""
-  folder = options.workdir / 'runs' / job.label
+  folder = given.workdir / 'runs' / job.label
   resumed = folder.exists()
-  products = stages.run(method, config, folder, options.cache or options.workdir / 'stages')
-  evaluation = method.evaluate(config, products, options.split)
+  products = stages.run(method, config, folder, given.cache or given.workdir / 'stages')
+  evaluation = method.evaluate(config, products, split)
   # Each rung compiles steps of its own; what is compiled for the last one is of no more use.
   jax.clear_caches()
   return evaluation, resumed
@@ -186,10 +172,7 @@ def machine_line() -> str:
 
 
 def define_flags() -> None:
-  """Options of the command line: here, so that one process may import every entry point."""
-  config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
-  flags.DEFINE_string('workdir', None, 'folder of the ladder; the same one goes on')
-  flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+  command.define_run('folder of the ladder; the same one goes on')
   flags.DEFINE_string('ladder', 'configs/ablation.py', 'file whose get_ladder() has the rungs')
   flags.DEFINE_list('seeds', '0', 'whole numbers, such as 0,1,2')
   flags.DEFINE_list('rungs', '', 'names of rungs; all where empty')
@@ -199,19 +182,12 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-  if len(arguments) > 1:
-    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
-  given = flags.FLAGS
-  workdir = pathlib.Path(given.workdir)
-  machine.prepare(workdir)
-  sys.exit(run(given.config, Options(
-    workdir, pathlib.Path(given.cache) if given.cache else None, pathlib.Path(given.ladder),
-    given.seeds, given.rungs, given.split, given.sweep, given.table,
-    shlex.join(['python', '-m', 'posejax.ablate', *sys.argv[1:]]),
+  asked = flags.FLAGS
+  sys.exit(run(command.given_run(PROGRAM, arguments), Options(
+    pathlib.Path(asked.ladder), asked.seeds, asked.rungs, asked.split, asked.sweep, asked.table,
   )))
 
 
 if __name__ == '__main__':
   define_flags()
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+  command.start(main)

@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from posejax import ablate
+from posejax import ablate, command
 from posejax.methods.base import Interval, Method, Metric, Product, SceneSums, StagePlan
 from posejax.methods.crossmodal import METHOD, wording
 from posejax.metrics import statistics
@@ -74,28 +74,35 @@ TOY = Method(
 @pytest.fixture
 def options(tmp_path):
   (tmp_path / 'ladder.py').write_text(LADDER)
-  return ablate.Options(
-    tmp_path / 'run', ladder=tmp_path / 'ladder.py', seeds=('0', '1'), command='as typed'
-  )
+  return ablate.Options(ladder=tmp_path / 'ladder.py', seeds=('0', '1'))
+
+
+def workdir(options):
+  return options.ladder.parent / 'run'
+
+
+def run(cfg, options, method=TOY, run_job=None):
+  given = command.Run(cfg, workdir(options), None, 'as typed')
+  return ablate.run(given, options, method, run_job)
 
 
 def entries(options, name='results.json'):
-  return json.loads((options.workdir / name).read_text())['entries']
+  return json.loads((workdir(options) / name).read_text())['entries']
 
 
 def test_the_ladder_shares_what_no_rung_changes(options):
-  assert ablate.run(config(), options, TOY) == 0
-  names = sorted(path.name.partition('-')[0] for path in (options.workdir / 'stages').iterdir())
+  assert run(config(), options, TOY) == 0
+  names = sorted(path.name.partition('-')[0] for path in (workdir(options) / 'stages').iterdir())
   assert names == ['shared'] + ['student'] * 4
   assert [(e['rung'], e['seed'], e['metrics']['pck']) for e in entries(options)] == [
     ('low', 0, 30), ('high', 0, 60), ('low', 1, 31), ('high', 1, 61),
   ]
-  text = (options.workdir / 'table.md').read_text()
+  text = (workdir(options) / 'table.md').read_text()
   assert '| + gain | 60.5 ± 0.7 | 100 ± 0 |' in text and 'Command: `as typed`' in text
   before = text
-  (options.workdir / 'table.md').unlink()
-  assert ablate.run(config(), options._replace(table=True), TOY) == 0
-  assert (options.workdir / 'table.md').read_text() == before
+  (workdir(options) / 'table.md').unlink()
+  assert run(config(), options._replace(table=True), TOY) == 0
+  assert (workdir(options) / 'table.md').read_text() == before
 
 
 def test_a_killed_ladder_goes_on(options, capsys):
@@ -115,9 +122,9 @@ def test_a_killed_ladder_goes_on(options, capsys):
 
   for dies_at in (1, 3):
     with pytest.raises(Killed):
-      ablate.run(config(), options, TOY, runner(dies_at))
+      run(config(), options, TOY, runner(dies_at))
     assert len(entries(options)) == dies_at
-  assert ablate.run(config(), options, TOY, runner(None)) == 0
+  assert run(config(), options, TOY, runner(None)) == 0
   # Each job once, the whole ladder before the second seed.
   assert asked == ['low-seed0', 'high-seed0', 'low-seed1', 'high-seed1']
   lines = [line.partition(';')[0] for line in capsys.readouterr().err.splitlines()]
@@ -126,7 +133,7 @@ def test_a_killed_ladder_goes_on(options, capsys):
     (1, 'low-seed0'), (2, 'high-seed0'), (2, 'high-seed0'), (3, 'low-seed1'), (4, 'high-seed1'),
     (4, 'high-seed1'),
   )]
-  assert ablate.run(config(), options, TOY, runner(0)) == 0  # nothing left: nothing is asked
+  assert run(config(), options, TOY, runner(0)) == 0  # nothing left: nothing is asked
 
 
 def test_time_left_is_that_of_rungs_that_share_everything():
@@ -142,27 +149,27 @@ def test_a_rung_that_diverges_does_not_stop_the_others(options, capsys):
       raise NonFiniteError('student: loss x was not finite at step 3')
     return evaluation(50.0, mm=math.nan), True
 
-  assert ablate.run(config(), options, TOY, run_job) == 2
+  assert run(config(), options, TOY, run_job) == 2
   assert [e['rung'] for e in entries(options)] == ['high', 'low', 'high']
   assert entries(options)[0]['metrics']['mm'] is None
   error = capsys.readouterr().err
   assert error.endswith(
     'posejax.ablate: no entry of low-seed0: student: loss x was not finite at step 3\n'
   )
-  text = (options.workdir / 'table.md').read_text()
+  text = (workdir(options) / 'table.md').read_text()
   assert '| first | 50.0 | – |' in text and 'in at least' in text
 
 
 def refused(capsys, cfg, options, words):
-  assert ablate.run(cfg, options, TOY, lambda job, cfg: (evaluation(50.0), False)) == 2
+  assert run(cfg, options, TOY, lambda job, cfg: (evaluation(50.0), False)) == 2
   error = capsys.readouterr().err
   assert words in error and error.count('\n') == 1, error
 
 
 def test_other_results_are_refused(options, capsys):
-  assert ablate.run(config(), options, TOY, lambda job, cfg: (evaluation(50.0), False)) == 0
+  assert run(config(), options, TOY, lambda job, cfg: (evaluation(50.0), False)) == 0
   capsys.readouterr()
-  path = options.workdir / 'results.json'
+  path = workdir(options) / 'results.json'
   kept = path.read_text()
   refused(capsys, config(0.5), options, 'of another config: world.gap (1.0 → 0.5); choose another')
   refused(capsys, config(), options._replace(split='shared'), "split ('test' → 'shared')")
@@ -190,7 +197,7 @@ def test_other_results_are_refused(options, capsys):
 )
 def test_options_are_checked_before_anything_runs(options, capsys, changes, words):
   refused(capsys, config(), options._replace(**changes), words)
-  assert not (options.workdir / 'results.json').exists()
+  assert not (workdir(options) / 'results.json').exists()
 
 
 def test_ladders_are_checked(options, capsys):
@@ -215,8 +222,8 @@ def test_the_table_by_hand(options):
     ('high', 0): evaluation(70.0, (8.0, 3.0), (10.0, 5.0)),
     ('high', 1): evaluation(80.0, (8.0, 3.0), (10.0, 5.0)),
   }
-  ablate.run(config(), options, TOY, lambda job, cfg: (given[job.rung.name, job.seed], False))
-  lines = (options.workdir / 'table.md').read_text().splitlines()
+  run(config(), options, TOY, lambda job, cfg: (given[job.rung.name, job.seed], False))
+  lines = (workdir(options) / 'table.md').read_text().splitlines()
   assert lines[0] == '| rung | PCK, % | error, mm | step in PCK, % [95 %] | paper: PCK, % | seeds |'
   # sd of (40, 44) is √8 = 2.8, of (70, 80) √50 = 7.1.
   assert lines[2] == '| first | 42.0 ± 2.8 | 100 ± 0 | – | 50.0 | 2 |'
@@ -243,18 +250,18 @@ def test_a_sweep_has_files_of_its_own(options):
     return evaluation(50.0 * cfg.world.gap + 2 * job.seed, teacher_pck=90 - cfg.world.gap), False
 
   swept = options._replace(sweep='world.gap=0.5,1.5')
-  assert ablate.run(config(), swept, TOY, run_job) == 0
+  assert run(config(), swept, TOY, run_job) == 0
   name = 'sweep-world.gap.json'
   assert [(e['rung'], e['value'], e['seed']) for e in entries(options, name)] == [
     ('high', 0.5, 0), ('high', 1.5, 0), ('high', 0.5, 1), ('high', 1.5, 1),
   ]
-  lines = (options.workdir / 'sweep-world.gap.md').read_text().splitlines()
+  lines = (workdir(options) / 'sweep-world.gap.md').read_text().splitlines()
   assert lines[0] == '| world.gap | PCK, %: teacher | PCK, %: + gain |'
   assert lines[2:4] == [
     '| 0.5 | 89.5 ± 0.0 | 26.0 ± 1.4 |', '| 1.5 | 88.5 ± 0.0 | 76.0 ± 1.4 |',
   ]
-  assert not (options.workdir / 'results.json').exists()
-  picture = view.Image.open(options.workdir / 'sweep-world.gap.png')
+  assert not (workdir(options) / 'results.json').exists()
+  picture = view.Image.open(workdir(options) / 'sweep-world.gap.png')
   # One panel of 4.6 × 3.4 inches at 150 dots, with both curves' colours in it.
   assert picture.size == (690, 510)
   assert {(0, 114, 178), (89, 89, 89)} <= {color for _, color in picture.getcolors(100_000)}

@@ -9,7 +9,7 @@ import ml_collections
 import numpy as np
 import pytest
 
-from posejax import evaluate
+from posejax import command, evaluate
 from posejax.methods.base import Interval, Method, Product, StagePlan
 from posejax.training import stages
 from posejax.viz import report
@@ -54,7 +54,8 @@ def finished(tmp_path):
 
 
 def run(workdir, split='test', cache=None, **changes):
-  return evaluate.run(config(**changes), workdir, cache, split, TRAIN, METHOD)
+  given = command.Run(config(**changes), workdir, cache, 'as typed')
+  return evaluate.run(given, split, TRAIN, METHOD)
 
 
 def test_each_split_has_files_of_its_own(finished, capsys):

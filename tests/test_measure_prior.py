@@ -4,9 +4,13 @@ import runpy
 
 import pytest
 
-from posejax import measure_prior
+from posejax import command, measure_prior
 
 get_config = runpy.run_path('configs/unsup.py')['get_config']
+
+
+def run(config, workdir):
+  return measure_prior.run(command.Run(config, workdir, None, 'as typed'), '')
 
 
 @pytest.mark.parametrize(
@@ -20,7 +24,7 @@ get_config = runpy.run_path('configs/unsup.py')['get_config']
 def test_refused(tmp_path, capsys, switches, message):
   config = get_config('smoke').unlock()
   config.prior.update(switches)
-  assert measure_prior.run(config, tmp_path / 'run', None, '') == 2
+  assert run(config, tmp_path / 'run') == 2
   error = capsys.readouterr().err
   assert error.startswith(f'posejax.measure_prior: {message}') and error.count('\n') == 1
   assert not (tmp_path / 'run' / 'prior.json').exists()
@@ -28,6 +32,6 @@ def test_refused(tmp_path, capsys, switches, message):
 
 def test_another_configs_workdir_is_refused(tmp_path, capsys):
   (tmp_path / 'config.json').write_text('{"prior.batch": 1}')
-  assert measure_prior.run(get_config('smoke'), tmp_path, None, '') == 2
+  assert run(get_config('smoke'), tmp_path) == 2
   assert 'belongs to another config' in capsys.readouterr().err
   assert not (tmp_path / 'stages').exists()

@@ -23,6 +23,7 @@ LAYERS = (
 )
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ENTRY_LEVEL = len(LAYERS)
+ENTRY_GROUND = 'command'  # what entry points share; they do not import each other
 
 # Every method may use these two; no method (a file or a package of `methods`) sees another
 # one, and `training`, which takes methods as values, sees none.
@@ -58,7 +59,10 @@ def violations(path: pathlib.Path, names: set[str]) -> list[str]:
       target == 'methods' and room in ('methods', 'training')
       and not any(name == home or name.startswith(f'{home}.') for home in (*METHOD_GROUND, own))
     )
-    looks_up = not same_room and target_level >= level and target != '__version__'
+    ground = not room and target == ENTRY_GROUND and path.stem != ENTRY_GROUND
+    looks_up = (
+      not same_room and target_level >= level and target != '__version__' and not ground
+    )
     if crosses_methods or looks_up:
       wrong.append(name)
   return wrong

@@ -7,29 +7,33 @@ import jax
 import numpy as np
 
 
-def in_batches(function: Callable[[np.ndarray], Any], rows: np.ndarray, size: int) -> Any:
+def in_batches(function: Callable[[Any], Any], rows: Any, size: int) -> Any:
   """Applies a function to N rows, `size` at a time; the last batch is padded with zeros.
 
   Args:
     function: (size, ...) → tree of arrays with leading axis `size`.
-    rows: (N, ...), N ≥ 1; may be a memory map.
+    rows: (N, ...), N ≥ 1, or a tree of such arrays; may be memory maps.
     size: of a batch.
 
   Returns:
     The function's tree, leading axis N, NumPy arrays.
 
   Raises:
-    ValueError: there are no rows.
+    ValueError: there are no rows, or arrays of a tree have different numbers.
   """
-  if not len(rows):
-    raise ValueError('in_batches: no rows')
+  counts = {len(leaf) for leaf in jax.tree.leaves(rows)}
+  if len(counts) != 1 or 0 in counts:
+    raise ValueError(f'in_batches: rows of {sorted(counts)}; one number ≥ 1 is needed')
+  (total,) = counts
+
+  def padded(leaf, start: int) -> np.ndarray:
+    part = np.asarray(leaf[start : start + size])
+    return np.pad(part, ((0, size - len(part)), *((0, 0),) * (part.ndim - 1)))
+
   parts = []
-  for start in range(0, len(rows), size):
-    batch = np.asarray(rows[start : start + size])
-    count = len(batch)
-    if count < size:
-      batch = np.pad(batch, ((0, size - count), *((0, 0),) * (batch.ndim - 1)))
-    result = function(batch)
+  for start in range(0, total, size):
+    result = function(jax.tree.map(lambda leaf, start=start: padded(leaf, start), rows))
+    count = min(size, total - start)
     parts.append([np.asarray(leaf)[:count] for leaf in jax.tree.leaves(result)])
   structure = jax.tree.structure(result)
   return jax.tree.unflatten(structure, [np.concatenate(x) for x in zip(*parts, strict=True)])

@@ -61,12 +61,16 @@ def test_a_change_of_the_student_keeps_the_teacher():
       'align': ('label_2d', 'label_3d', 'recon', 'adapt'),
       'refine': ('label_2d', 'label_3d', 'ss', 'recon_h'),
     }),
+    ({'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 4, 2)}, {
+      'align': ('recon',), 'refine': ('recon_h',),
+    }),
   ],
 )
 def test_every_rung_is_a_switch(switches, expected):
   phases = align._phases(changed(**switches))
   assert {phase.name: phase.losses for phase in phases} == expected
   for phase in phases:
+    assert ('images' in phase.sources) == (phase.losses[0] not in ('recon', 'recon_h'))
     assert ('scenes' in phase.sources) == any(
       loss.startswith(('recon', 'adapt')) for loss in phase.losses
     )

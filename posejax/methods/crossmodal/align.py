@@ -135,19 +135,20 @@ def _phases(config: ml_collections.ConfigDict) -> tuple[Phase, ...]:
   settings = config.align
   student = settings.root_source == 'student'
   roots, roots_scenes = (('roots',), ('roots_scenes',)) if student else ((), ())
-  images = supervised(config) or ('distl',)
+  images = supervised(config) or (('distl',) if settings.distl else ())
   scenes = (('recon',) if settings.recon else ()) + (
     ('adapt',) if settings.recon and settings.adapt else ()
   )
-  late = supervised(config) + (('ss',) if settings.ss else ()) or ('distl',)
+  late = supervised(config) + (('ss',) if settings.ss else ()) or images
   late_scenes = ('recon_h',) if settings.recon else ()
   rows = (
     ('distil', images, ()), ('align', images, scenes), ('refine', late, late_scenes),
   )
   return tuple(
     Phase(
-      name, steps, ('images', 'scenes') if of_scenes else ('images',),
-      of_images + roots + of_scenes + (roots_scenes if of_scenes else ()),
+      name, steps,
+      (('images',) if of_images else ()) + (('scenes',) if of_scenes else ()),
+      (of_images + roots if of_images else ()) + (of_scenes + roots_scenes if of_scenes else ()),
     )
     for (name, of_images, of_scenes), steps in zip(rows, settings.steps, strict=True) if steps
   )

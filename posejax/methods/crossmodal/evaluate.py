@@ -157,14 +157,18 @@ def baselines_of(
   truth: Mapping[str, np.ndarray], mean_canonical: np.ndarray
 ) -> dict[str, float]:
   """3DPCK_rel of the three mean-pose baselines on the people that count; nan without people."""
-  targets = truth['truth_camera'][counted(truth)]
+  values = mean_pose_values(truth['truth_camera'][counted(truth)], mean_canonical)
+  return {BASELINE.format(name): value for name, value in values.items()}
+
+
+def mean_pose_values(targets: np.ndarray, mean_canonical: np.ndarray) -> dict[str, float]:
+  """The three baselines of camera-centred poses (N, 15, 3) mm, by their names; nan of none."""
   if not len(targets):
-    return {BASELINE.format(name): float('nan') for name in ('one_yaw', 'person_yaw', 'rotation')}
+    return dict.fromkeys(('one_yaw', 'person_yaw', 'rotation'), float('nan'))
   relative = targets - targets[:, :1]
   rotations = np.asarray(_rotations(relative.astype(np.float32)))
   mask = np.broadcast_to(SCORED, relative.shape[:2])
-  values = baselines.mean_pose_pck(mean_canonical, relative, rotations, mask)
-  return {BASELINE.format(name): value for name, value in values.items()}
+  return baselines.mean_pose_pck(mean_canonical, relative, rotations, mask)
 
 
 def _relative_errors(pairs: Pairs) -> np.ndarray:

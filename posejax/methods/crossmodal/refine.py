@@ -191,7 +191,7 @@ class _Wiring:
     """What chooses a person, and what shakes its crop."""
     order, shake = jax.random.split(key)
     return {
-      'order': jax.random.uniform(order, (self.config.world.max_people,)),
+      'order': jax.random.uniform(order, (self.config.scenes.max_people,)),
       'shake': jax.random.uniform(shake, (3,), minval=-1.0),
     }
 

@@ -13,6 +13,7 @@ _SWITCH = Choice((True, False))
 _LAYER = Items(Interval(1, 4096, whole=True), 2)
 
 RULES: dict[str, Rule] = {
+  'method': Choice(('crossmodal',)),
   'seed': Interval(0, 2**28, whole=True), 'log_every': _COUNT, 'save_every': _COUNT,
 
   'precision': Choice(('float32', 'bfloat16')),
@@ -49,6 +50,7 @@ RULES: dict[str, Rule] = {
 
   'observed.latents': _SWITCH,
 
+  'scenes.max_people': Interval(1, 8, whole=True),
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
 
   'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
@@ -65,6 +67,8 @@ RULES: dict[str, Rule] = {
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
   'align.learning_rate.recon': _RATE, 'align.learning_rate.adapt': _RATE,
   'align.learning_rate.ss': _RATE, 'align.learning_rate.roots': _RATE,
+  # Without L_distl H learns from scenes alone.
+  'align.distl': Needs(_SWITCH, True, {'align.recon': Choice((True,))}),
   'align.recon': _SWITCH, 'align.adapt': _SWITCH, 'align.ss': _SWITCH,
   'align.label_2d': _SWITCH, 'align.label_3d': _SWITCH, 'align.label_share': _SHARE,
   'align.projection': Choice(('weak', 'full')), 'align.read': Choice(('nearest', 'bilinear')),

@@ -59,10 +59,10 @@ def depths(config: ml_collections.ConfigDict) -> lift.DepthRange:
 
 
 def syn_scenes(config: ml_collections.ConfigDict) -> SceneConfig:
-  """D_syn: up to P persons of artificial poses at random in the frustum, randomly turned [P]."""
+  """D_syn: persons of artificial poses at random in the frustum, randomly turned [P]."""
   world = config.world
   return SceneConfig(
-    max_people=world.max_people, min_people=1, pose_source='artificial',
+    max_people=config.scenes.max_people, min_people=1, pose_source='artificial',
     limits=limits.scaled(limits.PAPER, config.scenes.limit_factor), placement='frustum',
     side_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),
     forward_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),

@@ -1,0 +1,111 @@
+"""What the entry points that work on a run share: its method, its options, errors as one line."""
+
+import pathlib
+import shlex
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+from posejax.data.captured_poses import CapturedPosesError
+from posejax.methods import crossmodal
+from posejax.methods.base import Method
+from posejax.training import config as config_lib
+from posejax.training import machine, stages, trainer
+from posejax.training.checkpoints import CheckpointError
+
+METHODS = {method.name: method for method in (crossmodal.METHOD,)}
+
+# What the person at the keyboard can mend: told in one line, without a trace.
+FOR_USERS = (
+  config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
+  trainer.NonFiniteError,
+)
+
+
+class Run(NamedTuple):
+  """A run, as the command line names it.
+
+  Attributes:
+    config: of the method.
+    workdir: of the run.
+    cache: where its stages live; `<workdir>/stages` where None.
+    command: that was given, for a shell.
+  """
+
+  config: ml_collections.ConfigDict
+  workdir: pathlib.Path
+  cache: pathlib.Path | None
+  command: str
+
+
+def method_of(config: ml_collections.ConfigDict) -> Method:
+  """The method that a config is of.
+
+  Raises:
+    ConfigError: it names none that there is.
+  """
+  name = config.get('method')
+  if name not in METHODS:
+    raise config_lib.ConfigError(f'config.method = {name!r}: must be one of {", ".join(METHODS)}')
+  return METHODS[name]
+
+
+def attempt(program: str, act: Callable[[], int]) -> int:
+  """The exit code of an entry point: what `act` returns, 130 if it was stopped, 2 on an error.
+
+  Args:
+    program: said before each line, such as 'posejax.train'.
+    act: the work.
+  """
+  try:
+    return act()
+  except trainer.Stopped as stop:
+    print(f'{program}: {stop}', file=sys.stderr)
+    return 130
+  except FOR_USERS as error:
+    print(f'{program}: {error}', file=sys.stderr)
+    return 2
+
+
+def check_split(method: Method, split: str) -> None:
+  """Raises ConfigError where the method has no such set to evaluate on."""
+  if split not in method.splits:
+    raise config_lib.ConfigError(
+      f'--split={split}: no such set; there are {", ".join(method.splits)}'
+    )
+
+
+def define_run(workdir: str = 'folder of the run; the same one goes on') -> None:
+  """The options that name a run; a function, so that one process may import every entry point."""
+  config_flags.DEFINE_config_file('config', None, 'file.py or file.py:preset')
+  flags.DEFINE_string('workdir', None, workdir)
+  flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
+
+
+def given_run(program: str, arguments: list[str], begun: bool = False) -> Run:
+  """The run that the command line names, and the process made ready for it.
+
+  Args:
+    program: module of the entry point.
+    arguments: what absl left over: the program alone.
+    begun: whether the run must be there already; then nothing is made where there is none.
+  """
+  if len(arguments) > 1:
+    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  given = flags.FLAGS
+  workdir = pathlib.Path(given.workdir)
+  machine.prepare(workdir if workdir.is_dir() or not begun else None)
+  return Run(
+    given.config, workdir, pathlib.Path(given.cache) if given.cache else None,
+    shlex.join(['python', '-m', program, *sys.argv[1:]]),
+  )
+
+
+def start(main: Callable[[list[str]], None]) -> None:
+  """Parses the command line and calls `main`."""
+  flags.mark_flags_as_required(['config', 'workdir'])
+  app.run(main)

@@ -1,0 +1,56 @@
+"""`posejax.diagnose`: rows that must agree, figures by hand, what it refuses."""
+
+import runpy
+
+import numpy as np
+import pytest
+
+from posejax import command, diagnose
+from posejax.benchmarks import crossmodal as random_run
+from posejax.methods.base import Product
+from posejax.methods.crossmodal import diagnosis
+
+get_config = runpy.run_path('configs/unsup.py')['get_config']
+
+
+def test_figures_by_hand():
+  # Two of three people count. The first is right but for his wrists (1 m off), 12 of 14 joints; the
+  # second is 200 mm off everywhere but at the pelvis, which does not count: 12 of 28.
+  truth = np.random.default_rng(0).normal(size=(1, 3, 15, 3)) * 100 + [0, 0, 3000]
+  relative = truth - truth[:, :, :1]
+  wrists = [i for i, name in enumerate(diagnosis.SKELETON.joints) if 'wrist' in name]
+  relative[0, 0, wrists] += 1000
+  relative[0, 1, 1:] += [200, 0, 0]
+  joints = np.zeros((1, 3, 15, 2))
+  image = joints + [3, 4]
+  figures = diagnosis._figures(
+    'row', relative, image, truth, joints, np.array([[True, True, False]])
+  )
+  assert figures == {
+    'row_3dpck_rel': pytest.approx(100 * 12 / 28), 'row_2d_error_px': pytest.approx(5.0)
+  }
+
+
+def test_rows_of_untrained_networks():
+  config = get_config('smoke')
+  params = random_run.random_networks(config)
+  products = random_run.random_products(config, params)
+  products['align'] = Product(params={name: params[name] for name in ('G', 'H')})
+  figures = diagnosis.report(config, products, 'validation', scenes=8)
+  rows = {name.removesuffix('_3dpck_rel') for name in figures if name.endswith('_3dpck_rel')}
+  assert rows == {
+    'image', 'teacher_maps', 'true_maps', 'scenes', 'scenes_mean_pose_person_yaw'
+  }
+  assert all(np.isfinite(value) for value in figures.values())
+  # Who knows nothing is not above a mean pose that may turn.
+  assert figures['scenes_3dpck_rel'] < figures['scenes_mean_pose_person_yaw_3dpck_rel']
+  products['align'] = Product(params={'H': params['H']})
+  alone = diagnosis.report(config, products, 'validation')
+  assert set(alone) == {'image_3dpck_rel', 'image_2d_error_px'}
+  assert alone['image_3dpck_rel'] == pytest.approx(figures['image_3dpck_rel'])
+
+
+def test_another_configs_workdir_is_refused(tmp_path, capsys):
+  (tmp_path / 'config.json').write_text('{"prior.batch": 1}')
+  assert diagnose.run(command.Run(get_config('smoke'), tmp_path, None, '')) == 2
+  assert 'belongs to another config' in capsys.readouterr().err
