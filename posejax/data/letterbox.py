@@ -155,17 +155,18 @@ def cut(pixels: np.ndarray, view: View, side: int) -> np.ndarray:
 def _span(
   length: int, edge: float, scale: float, side: int
 ) -> tuple[slice, int, int, float, float]:
-  """Of one axis: the view's pixels that the photograph touches, and what they are made from.
+  """Of one axis: the view's pixels that the photograph reaches, and what they are made from.
 
   Returns:
     (pixels of the view, first and last + 1 pixel that the filter reads, edges of those pixels);
     the last four in edge coordinates of the photograph.
   """
-  first = max(0, math.floor(-edge * scale))
-  last = min(side, math.ceil((length - edge) * scale))
+  # The triangle reaches one pixel of the coarser grid to each side.
+  reach = max(1 / scale, 1)
+  first = max(0, math.floor((-edge - reach) * scale))
+  last = min(side, math.ceil((length - edge + reach) * scale))
   start, stop = edge + first / scale, edge + last / scale
-  # The triangle reaches one pixel of the coarser grid beyond; one more for the first shrinking.
-  margin = 2 * max(1 / scale, 1) + 1
+  margin = 2 * reach + 1  # twice, for what the first shrinking reads
   return (
     slice(first, last), math.floor(start - margin), math.ceil(stop + margin), start, stop
   )
