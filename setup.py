@@ -26,6 +26,7 @@ REQUIRED = [
   'optax>=0.2.6,<0.3',
   'orbax-checkpoint>=0.11.32,<0.13',
   'Pillow>=11,<14',
+  'protobuf>=6.30,<8',  # reads OpenPose's Caffe models
   'scipy>=1.14,<2',
   'tensorboardX>=2.6.4,<3',  # event files without TensorFlow, which clu's writers need
   'tensorflow-datasets>=4.9.9,<5',
