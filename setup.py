@@ -30,6 +30,7 @@ REQUIRED = [
   'scipy>=1.14,<2',
   'tensorboardX>=2.6.4,<3',  # event files without TensorFlow, which clu's writers need
   'tensorflow-datasets>=4.9.9,<5',
+  'tflite>=2.10,<3',  # schema of .tflite files, for the dm14 teacher; pure Python with flatbuffers
   'tqdm>=4.66,<5',
 ]
 
