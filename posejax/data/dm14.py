@@ -5,6 +5,7 @@ names (`MobilenetV2/expanded_conv_1/expand/kernel`). Both hold all six stages.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable
 
@@ -67,6 +68,7 @@ def read_parameters(
   )
 
 
+@functools.cache
 def parameter_shapes(config: mobilenet_pose.MobilenetPoseConfig) -> dict[str, Shapes]:
   """(layer, 'kernel' or 'bias') → shape, for E and for F; allocates nothing."""
   encoder, decoder = mobilenet_pose.Encoder(config), mobilenet_pose.Decoder(config)

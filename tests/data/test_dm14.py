@@ -169,7 +169,7 @@ def test_five_people_in_the_photograph(outputs, stage):
   paf, heat = outputs[2][stage - 1]
   people = group_people(
     heat[0, ..., :-1], paf[0], OPENPOSE_COCO18.limbs, redundant=redundant_limbs(OPENPOSE_COCO18),
-    min_parts=4, min_score=0.5,
+    min_parts=4,
   )
   torso = [OPENPOSE_COCO18.index(f'{side}_{part}') for side in 'rl' for part in ('shoulder', 'hip')]
   whole = np.asarray(people.visible)[:, torso].all(1) & np.asarray(people.valid)
