@@ -86,11 +86,11 @@ def content(scene: Scene) -> dict[str, Any]:
 
 
 def dumps(scene: Scene) -> str:
-  """The JSON text; a frame a line, so that tools that read lines can follow it."""
+  """The JSON text; a field, and below `frames` a frame, is a line."""
   whole = content(scene)
-  frames = whole.pop('frames')
-  lines = ',\n  '.join(json.dumps(frame, allow_nan=False) for frame in frames)
-  return json.dumps(whole, indent=1, allow_nan=False)[:-2] + f',\n "frames": [\n  {lines}\n ]\n}}\n'
+  frames = ',\n  '.join(json.dumps(frame, allow_nan=False) for frame in whole.pop('frames'))
+  fields = [f' "{name}": {json.dumps(value, allow_nan=False)},\n' for name, value in whole.items()]
+  return f'{{\n{"".join(fields)} "frames": [\n  {frames}\n ]\n}}\n'
 
 
 def plain(value: Any, digits: int = 3) -> Any:

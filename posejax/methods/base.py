@@ -208,6 +208,8 @@ class StagePlan:
     build: (config, products of `reads`) → Stage, for a training.
     make: (config, products of `reads`) → Product, for a stage that computes without training.
       Just one of `build` and `make` is given.
+    files: config fields (dotted) below `fields` that name a file or folder, or nothing: its content
+      decides, not its name.
   """
 
   name: str
@@ -216,6 +218,7 @@ class StagePlan:
   seeds: tuple[str, ...] = ('seed',)
   build: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Stage] | None = None
   make: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Product] | None = None
+  files: tuple[str, ...] = ()
 
   def __post_init__(self):
     if (self.build is None) == (self.make is None):
@@ -362,7 +365,10 @@ class Method:
     rules: dotted config field → what it may hold; a field without a rule is refused.
     splits: names of the stages that are sets to evaluate on; the last one is the test set.
     evaluate: (config, products, split) → Evaluation.
-    infer: (config, products) → function: uint8 images (B, H, W, 3) → People with leading axis B.
+    infer: (config, products) → function: uint8 images (B, S, S, 3) → People with leading axis B, by
+      the camera `geometry.camera.fixed_intrinsics(S)`.
+    side: (config) → S, px.
+    skeleton: of the joints that `infer` gives.
   """
 
   name: str
@@ -371,6 +377,8 @@ class Method:
   splits: tuple[str, ...] = ()
   evaluate: Callable[..., Evaluation] | None = None
   infer: Callable[..., Callable[[jax.Array], People]] | None = None
+  side: Callable[[ml_collections.ConfigDict], int] | None = None
+  skeleton: Skeleton | None = None
 
   def plan(self, name: str) -> StagePlan:
     """The stage of that name."""

@@ -2,7 +2,7 @@
 
 Where each piece of the paper is:
 
-  E, F            teacher.py, models/openpose.py     T_L, FK, T_R   geometry/kinematics.py
+  E, F            teacher.py, parts.py, models/      T_L, FK, T_R   geometry/kinematics.py
   Φ, Ψ, Disc      prior.py, models/aae.py            T_K, T_G       geometry/camera.py
   G, H            align.py, models/crossmodal.py     T_s            synth/augment.py
   H′              refine.py, crops.py                roots          roots.py
@@ -18,10 +18,11 @@ from posejax.methods.crossmodal import (
   align,
   evaluation,
   infer,
+  lift,
   observed,
   prior,
   refine,
-  teacher,
+  teacher_training,
   world,
 )
 from posejax.methods.crossmodal.rules import RULES
@@ -29,7 +30,7 @@ from posejax.methods.crossmodal.rules import RULES
 METHOD = Method(
   name='crossmodal',
   stages=(
-    world.plan('images_a'), teacher.plan(), prior.plan(), world.plan('images_b'),
+    world.plan('images_a'), teacher_training.plan(), prior.plan(), world.plan('images_b'),
     observed.plan(), world.plan('validation'), align.plan(), refine.plan(),
     world.plan('test'),
   ),
@@ -37,4 +38,6 @@ METHOD = Method(
   splits=('validation', 'test'),
   evaluate=evaluation.evaluate_run,
   infer=infer.predictor,
+  side=lambda config: config.world.image_size,
+  skeleton=lift.SKELETON,
 )
