@@ -23,8 +23,8 @@ from posejax.data import weights
 
 # OpenPose's largest, 512 → 512 channels of 3×3, has 9.4 MB as floats, 18.9 MB as doubles.
 MAX_LAYER_BYTES = 32 * 2**20
-# Walked in Python: 2048 layers of 256 fields take seconds. OpenPose has some 200 and some 10.
-MAX_FIELDS, MAX_LAYER_FIELDS = 2048, 256
+# Walked in Python, some microseconds each. OpenPose has some 200 layers of some 10 fields.
+MAX_FIELDS, MAX_LAYER_FIELDS = 1024, 64
 MAX_SHAPE_BYTES = 64
 _MAX_NAME_BYTES = 256
 _LAYER, _V1_LAYER = 100, 2  # field numbers in NetParameter

@@ -197,7 +197,7 @@ def write_npz(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None
   exists = WeightsError(path, '', 'is there already and is not overwritten; choose another name')
   if path.exists() or path.is_symlink():
     raise exists
-  plain = {name: np.ascontiguousarray(a, np.dtype('<f4')) for name, a in arrays.items()}
+  plain = {name: np.asarray(a, '<f4', order='C') for name, a in arrays.items()}
   temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
   try:
     with temporary.open('xb') as file:

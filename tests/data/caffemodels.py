@@ -15,8 +15,8 @@ from posejax.models import openpose
 
 # The published layers' names, with a few channels each: MPI's numbers of maps, and COCO's.
 TINY_MPI = openpose.OpenPoseConfig(
-  front=((2, 3), (3, 2), (3, 2, 3, 2), (4, 3)), cpm=(3, 4), stage1=(3, 2, 3), branch=5,
-  stage=(3, 2, 3, 2, 3), stage_kernel=7, stage_last=4, num_paf=28, num_heat=16,
+  front=((4, 5), (5, 4), (5, 4, 5, 4), (6, 5)), cpm=(5, 6), stage1=(5, 4, 5), branch=7,
+  stage=(4, 3, 4, 3, 4), stage_kernel=7, stage_last=5, num_paf=28, num_heat=16,
 )
 TINY = (
   openpose_weights.Variant(TINY_MPI, skeleton_lib.OPENPOSE_MPI15),
@@ -100,7 +100,7 @@ def random_layers(
       scale = (2 / (channels * k * k)) ** 0.5
       layers[name] = (
         (scale * rng.normal(size=(width, channels, k, k))).astype(np.float32),
-        (0.2 * rng.normal(size=width)).astype(np.float32),
+        (0.1 + 0.1 * rng.normal(size=width)).astype(np.float32),
       )
       channels = width
 

@@ -121,9 +121,9 @@ BAD = {
   ),
   'end of a group': (field(100, FIRST + b'\x0c'), 'conv1', 'wire type 4'),
   'ends inside': (field(100, FIRST + b'\x80'), 'conv1', 'the layer ends inside a field'),
-  'many fields': (b'\x28\0' * 3000, None, 'more than 2048 fields'),
+  'many fields': (b'\x28\0' * 3000, None, 'more than 1024 fields'),
   'many fields of a layer': (
-    field(100, FIRST + b'\x28\0' * 300), 'conv1', 'more than 256 fields'
+    field(100, FIRST + b'\x28\0' * 300), 'conv1', 'more than 64 fields'
   ),
   'another type': (
     layer('conv1', [blob(WEIGHT), blob(BIAS)], kind='Deconv\nolution'), 'conv1',
