@@ -298,7 +298,22 @@ class Depthwise(nn.Module):
 
 
 def depthwise(x: jax.Array, weights: jax.Array, stride: int = 1) -> jax.Array:
-  """Depthwise convolution as k² products of shifted maps, with TensorFlow's SAME padding."""
+  """Depthwise convolution as k² products of shifted maps, with TensorFlow's SAME padding.
+
+  XLA's own, a convolution with C groups, is slow on a CPU (processor time, jaxlib 0.10): 28²×512
+  takes 11.4 ms against 0.7 ms, 112²×144 at stride 2 13.3 ms against 1.7 ms. The sum is one loop
+  there; neither splitting the maps by phase first nor keeping XLA from merging it with its
+  neighbours made it faster. On an accelerator it is one elementwise kernel, bound by memory as any
+  depthwise convolution is: the same code there, by that argument and not by a measurement.
+
+  Args:
+    x: (B, H, W, C).
+    weights: (k, k, 1, C).
+    stride: of both axes.
+
+  Returns:
+    (B, ⌈H/stride⌉, ⌈W/stride⌉, C).
+  """
   k = weights.shape[0]
   padding = same_padding(x.shape, k, stride)
   height, width = (-(-n // stride) for n in x.shape[1:3])
@@ -320,7 +335,15 @@ def same_padding(
 
 
 def upsample(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-  """Bilinear enlargement as TensorFlow 1 does it: align_corners false, no half-pixel centres."""
+  """Bilinear enlargement as TensorFlow 1 does it: align_corners false, no half-pixel centres.
+
+  Args:
+    x: (B, H, W, C).
+    size: cells of the result, at least H and W.
+
+  Returns:
+    (B, *size, C).
+  """
   for axis, cells in zip((1, 2), size, strict=True):
     n = x.shape[axis]
     at = np.arange(cells) * n / cells
