@@ -216,24 +216,26 @@ class _Work:
   def photographs(self, paths) -> None:
     """Reads photographs, a batch at a time."""
     waiting: list[tuple[Scene, Square, pose_views.Small]] = []
+    bad: list[str] = []
     if not paths:
       return
-    progress = Progress('photographs', len(paths), unit='file')
-    for path in paths:
-      name = self._name(path)
-      if self._results.finished(name):
-        self._kept += 1
-      else:
-        try:
-          waiting.append(self._photograph(path, name))
-        except ImageError as error:
-          self.skip(str(error))
-      progress.advance()
-      if len(waiting) == self._options.batch:
-        self._write(waiting)
-        waiting = []
-    self._write(waiting)
-    progress.close()
+    with contextlib.closing(Progress('photographs', len(paths), unit='file')) as progress:
+      for path in paths:
+        name = self._name(path)
+        if self._results.finished(name):
+          self._kept += 1
+        else:
+          try:
+            waiting.append(self._photograph(path, name))
+          except ImageError as error:
+            bad.append(str(error))
+        progress.advance()
+        if len(waiting) == self._options.batch:
+          self._write(waiting)
+          waiting = []
+      self._write(waiting)
+    for line in bad:  # now that the bar's line has ended
+      self.skip(line)
 
   def _photograph(self, path: pathlib.Path, name: str):
     photo = image_files.read_image(path, self._options.fov_deg)

@@ -97,10 +97,9 @@ class Predictor:
       for first in range(0, len(squares), self.batch)
     ]
     if not parts:  # the shapes of one, without it
-      shapes = jax.eval_shape(
-        self._infer, jax.ShapeDtypeStruct((1, self.side, self.side, 3), np.uint8)
-      )
-      return People(*(np.zeros((0, *field.shape[1:]), field.dtype) for field in shapes))
+      blank = np.zeros((self.side, self.side, 3), np.uint8)
+      one = self._call([self.square(blank, camera_lib.fixed_intrinsics(self.side))])
+      return People(*(field[:0] for field in one))
     return People(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
   def _call(self, squares: Sequence[Square]) -> People:
