@@ -36,8 +36,9 @@ from posejax.geometry.camera import Intrinsics
 Source = Literal['flag', 'exif', 'assumed']
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'BMP', 'GIF')
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif')
-# At 40 megapixels, the decoders, a turn and a conversion together stay below 1 GB.
-MAX_PIXELS = 40_000_000
+# A WebP with alpha, which must be turned, needs most: 23 bytes a pixel beside its file. So this
+# stays below 1 GB.
+MAX_PIXELS = 37_000_000
 MAX_SIDE = 32_767
 MAX_FILE_BYTES = 128 * 2**20
 # Along the longer side: f = that side.
@@ -301,14 +302,14 @@ def _moves(image: Image.Image) -> bool:
 def _rgb(image: Image.Image) -> Image.Image:
   """Any mode → RGB, see the module."""
   if image.mode.startswith('I'):  # 16 bits: 'I;16' and its relatives; 'I' in older files
-    upper = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+    upper = np.clip(np.asarray(image) >> 8, 0, 255)
     return Image.fromarray(upper.astype(np.uint8)).convert('RGB')
   if image.has_transparency_data:
-    layer = image.convert('RGBA')
+    layer = image if image.mode == 'RGBA' else image.convert('RGBA')
     white = Image.new('RGB', image.size, (255, 255, 255))
     white.paste(layer, mask=layer.getchannel('A'))
     return white
-  return image.convert('RGB')
+  return image if image.mode == 'RGB' else image.convert('RGB')
 
 
 def _exif(image: Image.Image) -> dict[int, object]:

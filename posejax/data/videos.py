@@ -33,6 +33,7 @@ MAX_PIXELS = 16_000_000
 MAX_FRAMES = 1_000_000
 _CONTAINERS = 'mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi'
 _MAX_DAMAGED = 100  # packets; a stream with more of them gives nothing but time spent
+_SHORTER = 0.9
 _RATES = (0.1, 1000.0)
 _SHRINK = 'convert it, such as with ffmpeg -i in -vf scale=1920:-2 out.mp4'
 
@@ -144,8 +145,18 @@ class Video:
       timed = frame.time is not None and start is not None
       yield Frame(index, frame.time - start if timed else index / self.info.fps, pixels)
       given += 1
-    if index + 1 < self.info.stated_frames:
-      self._problem(f'{index + 1} of the {self.info.stated_frames} frames that it states were read')
+    self._compare(index + 1)
+
+  def _compare(self, count: int) -> None:
+    """Says so if fewer frames were there than the file states; readers often end without a word."""
+    if self.info.stated_frames:
+      if count < self.info.stated_frames:
+        self._problem(f'{count} of the {self.info.stated_frames} frames that it states were read')
+      return
+    seconds, stated = count / self.info.fps, (self._container.duration or 0) / 1e6
+    # Sound may go on for a little longer than the pictures, and rates are means.
+    if seconds < _SHORTER * stated:
+      self._problem(f'{seconds:.1f} of the {stated:.1f} seconds that it states were read')
 
   def _describe(self, frame: Any, field_of_view: float | None) -> VideoInfo:
     rotation = round(frame.rotation / 90) * 90 % 360
