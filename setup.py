@@ -16,6 +16,7 @@ REQUIRED = [
   'absl-py>=2.1,<3',
   'array_record>=0.8,<0.9',  # how tensorflow-datasets reads without TensorFlow
   'chex>=0.1.90,<0.2',
+  'flatbuffers>=25,<26',  # what jax.export writes its artefacts with
   'flax>=0.12,<0.13',
   'grain>=0.2.14,<0.3',
   'jax>=0.10,<0.12',

@@ -21,14 +21,14 @@ import sys
 
 from absl import app, flags
 
+from posejax import command
 from posejax.inference import checkpoint as checkpoint_lib
 from posejax.inference import exporting, files
-from posejax.methods import crossmodal
 from posejax.training import machine
 from posejax.training.checkpoints import CheckpointError
 
 PROGRAM = 'posejax.export'
-METHODS = {method.name: method for method in (crossmodal.METHOD,)}
+METHODS = command.METHODS
 _FOR_USERS = (
   exporting.ExportError, files.OutputError, checkpoint_lib.CheckpointFolderError, CheckpointError,
 )

@@ -31,16 +31,16 @@ import numpy as np
 from absl import app, flags
 
 import posejax
+from posejax import command
 from posejax.data import images as image_files
 from posejax.data import photo_folders, videos
 from posejax.data.images import ImageError
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, results, tracking
+from posejax.inference import files, results, schema, tracking
 from posejax.inference.predictor import Predictor, Square
 from posejax.inference.scene import Frame, Kind, Lens, Scene
 from posejax.inference.smoothing import OneEuro
-from posejax.methods import crossmodal
 from posejax.methods.base import People
 from posejax.training import machine
 from posejax.training.checkpoints import CheckpointError
@@ -48,7 +48,7 @@ from posejax.training.writers import Progress
 from posejax.viz import pose_views, rerun_recording, scene_files, scene_page
 
 PROGRAM = 'posejax.infer'
-METHODS = {method.name: method for method in (crossmodal.METHOD,)}
+METHODS = command.METHODS
 _SECOND_STAGE = 'refine'
 _THUMBNAIL = 480  # px, of a video's sheet
 
@@ -222,13 +222,13 @@ class _Work:
     with contextlib.closing(Progress('photographs', len(paths), unit='file')) as progress:
       for path in paths:
         name = self._name(path)
-        if self._results.finished(name):
-          self._kept += 1
-        else:
-          try:
+        try:
+          if self._results.finished(name):
+            self._kept += 1
+          else:
             waiting.append(self._photograph(path, name))
-          except ImageError as error:
-            bad.append(str(error))
+        except (ImageError, schema.SchemaError) as error:
+          bad.append(str(error))
         progress.advance()
         if len(waiting) == self._options.batch:
           self._write(waiting)
@@ -258,10 +258,10 @@ class _Work:
   def video(self, path: pathlib.Path) -> None:
     """Reads a video, follows its people, writes it."""
     name = self._name(path)
-    if self._results.finished(name):
-      self._kept += 1
-      return
     try:
+      if self._results.finished(name):
+        self._kept += 1
+        return
       with videos.Video(
         path, self._options.every, field_of_view=self._options.fov_deg
       ) as video:
@@ -270,7 +270,7 @@ class _Work:
         total = math.ceil(info.stated_frames / self._options.every)
         frames, thumbnails = self._frames(video, lens, Progress(name, total, unit='frame'))
         problems = tuple(video.problems)
-    except ImageError as error:
+    except (ImageError, schema.SchemaError) as error:
       self.skip(str(error))
       return
     for line in problems:

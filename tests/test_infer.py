@@ -131,6 +131,18 @@ def test_the_same_command_goes_on(checkpoint, tmp_path, capsys):
   assert len(json.loads((out / 'coco_keypoints.json').read_text())) == 2
 
 
+def test_a_damaged_result_is_told_and_kept(checkpoint, tmp_path, capsys):
+  save(tmp_path / 'in' / 'a.png')
+  save(tmp_path / 'in' / 'b.png', x=80)
+  out = tmp_path / 'out'
+  assert go(checkpoint, tmp_path / 'in', out) == 0
+  (out / 'a.png.json').write_text('{')
+  assert go(checkpoint, tmp_path / 'in', out) == 1
+  (line,) = lines(capsys)
+  assert 'a.png.json: no JSON' in line and 'delete it to have it made again' in line
+  assert (out / 'a.png.json').read_text() == '{'
+
+
 def test_other_options_need_another_folder(checkpoint, tmp_path, capsys):
   save(tmp_path / 'a.png')
   out = tmp_path / 'out'

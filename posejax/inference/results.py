@@ -33,13 +33,18 @@ class Results:
     return self._folder / (name + ending)
 
   def finished(self, name: str) -> bool:
-    """Whether an input was done before; then its result is in the lists. A damaged one was not."""
+    """Whether an input was done before; then its result is in the lists.
+
+    Raises:
+      SchemaError: its JSON is damaged, or too large to be read back.
+    """
     path = self.path(name, '.json')
-    try:
-      scene = schema.load(path)
-    except (OSError, schema.SchemaError):
+    if not path.exists():
       return False
-    self._list(scene)
+    try:
+      self._list(schema.load(path))
+    except (OSError, schema.SchemaError) as error:
+      raise schema.SchemaError(f'{error}; delete it to have it made again') from error
     return True
 
   def add(
