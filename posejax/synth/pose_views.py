@@ -83,7 +83,7 @@ def see(people: jax.Array, pitch: jax.Array, distance: jax.Array, target_height:
   away = jnp.sqrt((levelled[:, 0] ** 2).sum(-1))
   along = lifting.turn(lifting.ray_frame(root), seen)[..., 2]
   return Views(
-    levelled, rays, lifting.rectify(rays, root[:, None]), along - along[:, :1], away,
+    levelled, rays, lifting.rectify(rays, root), along - along[:, :1], away,
     -jnp.arcsin(jnp.clip(levelled[:, 0, 1] / jnp.maximum(away, 1.0), -1, 1)), pitch,
   )
 

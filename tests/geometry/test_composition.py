@@ -54,7 +54,7 @@ class Exact:
     self.depth = self.nominal[..., 2] - C
 
   def points(self):
-    rays = lifting.rectify(jnp.asarray(self.rays), jnp.asarray(self.root)[:, None])
+    rays = lifting.rectify(jnp.asarray(self.rays), jnp.asarray(self.root))
     return composition.camera_points(rays, jnp.asarray(self.root), jnp.asarray(self.depth), C)
 
 
@@ -172,11 +172,11 @@ def test_the_published_scale_overshoots_as_the_spec_predicts(x64):
 
 
 def test_published_places_everyone_at_one_depth(x64):
-  poses, theta, pelvis = standing([9.0, 10.0, 13.0], height=1.5)
-  found = np.asarray(publish(-poses * (-1), theta, pelvis, np.ones(3, bool), composition.Published(
+  poses, theta, pelvis = standing([9.0, 10.0, 12.0], height=1.5)
+  found = np.asarray(publish(poses, theta, pelvis, np.ones(3, bool), composition.Published(
     group=False, rotate=False)))
   np.testing.assert_allclose(found[:, 0, 2], 0, atol=1e-12)
-  np.testing.assert_allclose(found[:, 0, 1], 15 / np.array([9.0, 10.0, 13.0]) * 10 / 10, rtol=1e-9)
+  np.testing.assert_allclose(found[:, 0, 1], 15 / np.array([9.0, 10.0, 12.0]), rtol=1e-9)
   # The lower feet meet unless the scale is clipped.
   np.testing.assert_allclose(found[:, FEET, 1].max(1), found[0, FEET, 1].max(), rtol=1e-9)
 
@@ -187,7 +187,7 @@ def test_scale_is_clipped_and_leaves_people_upside_down():
   scale = composition.ground_scale(
     jnp.asarray(poses), jnp.asarray(-C * np.tan(theta)), np.ones(3, bool), FEET
   )
-  np.testing.assert_allclose(scale, [1, 2, 1])
+  np.testing.assert_allclose(scale, [1, 2, 1], rtol=1e-6)
 
 
 def test_groups_are_connected_components():
@@ -216,7 +216,6 @@ SWITCH = {
 
 @pytest.mark.parametrize('name', SWITCH)
 def test_every_switch_changes_what_it_should_and_nothing_else(name):
-  rng = np.random.default_rng(1)
   poses = jnp.asarray(bodies(2, 1), jnp.float32)
   theta, pelvis = jnp.array([-0.1, -0.25]), jnp.array([[-30.0, 10.0], [50.0, 40.0]])
   fields, kind = SWITCH[name]
@@ -245,7 +244,6 @@ def test_every_switch_changes_what_it_should_and_nothing_else(name):
     assert same_place and not same_pose
     factor = ours[:, 1:] / np.where(np.abs(theirs[:, 1:]) > 1e-3, theirs[:, 1:], np.nan)
     assert (np.nanmax(factor, (1, 2)) - np.nanmin(factor, (1, 2)) < 1e-3).all()
-  del rng
 
 
 def test_jointly_is_one_pose_about_the_middle():
@@ -278,7 +276,7 @@ def test_levelling_turns_the_ray_of_a_high_camera():
 
 def test_rectifying_is_a_rotation_of_the_rays():
   rays = jnp.array([[0.3, -0.2], [0.1, 0.25], [0.4, 0.0]])
-  turned = lifting.rectify(rays, rays[:1])
+  turned = lifting.rectify(rays, rays[0])
   np.testing.assert_allclose(turned[0], 0, atol=1e-6)
 
   def angles(r):
