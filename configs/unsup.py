@@ -15,13 +15,17 @@ Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long
   paper   the paper's shapes, batches and schedule (600,000 steps); its data readers are to come
   smoke   seconds of training on toy sizes; shows that all stages run, learns nothing
 
+  real    the main job on photographs, with a published teacher and captured motion:
+          --config.teacher.weights=FILE --config.images.dir=FOLDER --config.mocap.dir=FOLDER
+          (teacher.kind says which network the file holds; dm14 unless told otherwise)
+
   supervision
   semi    a tenth of the pictures with 2D and 3D labels
   weak    all pictures with 2D labels
   full    all pictures with 2D and 3D labels
   maps    G and H on rendered maps alone, without pictures: ≤ 2 persons, limits narrowed to 0.7;
           `python -m posejax.diagnose` says how well they read
-  mocap   Ψ and D_syn of captured motion (`prior.mocap`: a BVH folder; motion families without one)
+  mocap   Ψ and D_syn of captured motion (`mocap.dir`: a BVH folder; motion families without one)
 """
 
 import ml_collections
@@ -36,9 +40,11 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
+      'kind': 'synthetic', 'weights': '', 'stages': 2, 'threshold': 0.1,
+      'min_parts': 3,
       'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
       'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
-      'background': False, 'strided': True,
+      'background': False, 'strided': True, 'leak': 0.1,
       'batch': 8, 'steps': 4200, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.15, 'contrast': 0.3, 'tint': 0.15,
@@ -49,8 +55,13 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'warmup': 200, 'learning_rate': 2e-3, 'discriminator_rate': 1e-3, 'clip': 5.0,
       'pose_weight': 50.0, 'local_weight': 150.0, 'phi_weight': 5.0, 'adversary_weight': 3.0,
       'limit_weight': 150.0, 'limit_margin': 0.97, 'discriminator': 'pose',
-      'source': 'artificial', 'mocap': '', 'mocap_share': 0.5,
+      'source': 'artificial',
     },
+    'images': {
+      'dir': '', 'labelled': '', 'cache': 'runs/teacher_cache', 'clips': 'number',
+      'shares': (0.1, 0.1), 'every': 10, 'crops': True,
+    },
+    'mocap': {'dir': '', 'share': 0.5},
     'observed': {'latents': True},
     'scenes': {'max_people': 3, 'limit_factor': 1.0, 'lean_deg': 30.0},
     'align': {
@@ -132,7 +143,7 @@ def _wide(config: ml_collections.ConfigDict) -> None:
   config.teacher.update({
     'front': ((64, 64), (128, 128), (256,) * 4, (512, 512)), 'cpm': (256, 128),
     'stage1': (128,) * 3, 'branch': 512, 'stage': (128,) * 5, 'stage_kernel': 7,
-    'stage_last': 128, 'background': True, 'strided': False,
+    'stage_last': 128, 'background': True, 'strided': False, 'leak': 0.0,
   })
   config.prior.update({
     'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
@@ -194,6 +205,21 @@ def _mocap(config: ml_collections.ConfigDict) -> None:
   config.prior.source = 'motion'
 
 
+def _real(config: ml_collections.ConfigDict) -> None:
+  config.method = 'crossmodal-photos'
+  config.world.update({
+    'image_size': 224, 'max_people': 6, 'nearest_mm': 1800, 'farthest_mm': 8000,
+  })
+  config.scenes.max_people = 4
+  # Groups of three parts are lone limbs, where looked at.
+  config.teacher.update({'kind': 'dm14', 'min_parts': 4})
+  config.prior.source = 'mixed'
+  config.align.update({
+    'root_source': 'student', 'batch_images': 8, 'batch_scenes': 8, 'steps': (200, 1500, 300),
+  })
+  config.align.g.last_kernel = 1
+
+
 def _maps(config: ml_collections.ConfigDict) -> None:
   config.scenes.update({'max_people': 2, 'limit_factor': 0.7})
   config.align.update({
@@ -204,5 +230,5 @@ def _maps(config: ml_collections.ConfigDict) -> None:
 
 _PRESETS = {
   'long': _long, 'ablate': _ablate, 'gpu': _gpu, 'paper': _paper, 'smoke': _smoke,
-  'semi': _semi, 'weak': _weak, 'full': _full, 'mocap': _mocap, 'maps': _maps,
+  'semi': _semi, 'weak': _weak, 'full': _full, 'mocap': _mocap, 'maps': _maps, 'real': _real,
 }

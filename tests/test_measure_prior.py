@@ -16,14 +16,17 @@ def run(config, workdir):
 @pytest.mark.parametrize(
   ('switches', 'message'),
   [
-    ({'source': 'motion', 'mocap': 'no/such'}, 'no/such: no such folder of BVH files'),
-    ({'discriminator': 'both'}, "config.prior.discriminator = 'both': must be one of 'pose'"),
+    (
+      {'prior.source': 'motion', 'mocap.dir': 'no/such'},
+      'config.mocap.dir: no/such: cannot be read',
+    ),
+    ({'prior.discriminator': 'both'}, "config.prior.discriminator = 'both': must be one of 'pose'"),
   ],
   ids=['mocap', 'discriminator'],
 )
 def test_refused(tmp_path, capsys, switches, message):
   config = get_config('smoke').unlock()
-  config.prior.update(switches)
+  config.update_from_flattened_dict(switches)
   assert run(config, tmp_path / 'run') == 2
   error = capsys.readouterr().err
   assert error.startswith(f'posejax.measure_prior: {message}') and error.count('\n') == 1

@@ -83,7 +83,7 @@ def random_networks(config: ml_collections.ConfigDict) -> Networks:
   )
   latent = jnp.zeros((1, cells, cells, 2 * config.teacher.branch))
   skip = jnp.zeros((1, cells, cells, config.teacher.cpm[-1]))
-  maps = jnp.zeros((1, cells, cells, _JOINTS + 2 * lift.SKELETON.num_limbs))
+  maps = jnp.zeros((1, cells, cells, model.teacher.num_maps))
   made = {
     'E': (encoder, (jnp.zeros((1, side, side, 3)),)),
     'F': (decoder, (latent, skip)),

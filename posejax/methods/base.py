@@ -17,7 +17,7 @@ import numpy as np
 import optax
 
 from posejax.geometry.skeleton import Skeleton
-from posejax.metrics.figures import Metric, SceneSums, Table
+from posejax.metrics.figures import Metric, SceneSet, SceneSums, Table
 
 # Trees of arrays. `Networks` has one entry per network, so that freezing is by name.
 Tree = Any
@@ -205,7 +205,8 @@ class StagePlan:
     reads: names of earlier stages.
     seeds: config fields (dotted) that its random draws depend on. A stage with a seed of its own
       can be repeated over what earlier stages made once.
-    build: (config, products of `reads`) → Stage, for a training.
+    build: (config, products of `reads`) → Stage, for a training; or the Product itself where the
+      config leaves nothing to train.
     make: (config, products of `reads`) → Product, for a stage that computes without training.
       Just one of `build` and `make` is given.
     files: config fields (dotted) below `fields` that name a file or folder, or nothing: its content
@@ -216,7 +217,7 @@ class StagePlan:
   fields: tuple[str, ...]
   reads: tuple[str, ...] = ()
   seeds: tuple[str, ...] = ('seed',)
-  build: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Stage] | None = None
+  build: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Stage | Product] | None = None
   make: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Product] | None = None
   files: tuple[str, ...] = ()
 
@@ -258,9 +259,10 @@ class Case(NamedTuple):
     teacher_seen: (T, J) bool.
     people: what the method inferred, unbatched.
     truth_2d: (G, J, 2) px, people that count.
-    truth_camera: (G, J, 3) mm, camera-centred.
+    truth_camera: (G, J, 3) mm, camera-centred; None where there is no 3D truth.
     match: (G,) slot of `people` that each got, or -1.
-    error: mm, mean root-relative error of the joints of matched people; nan if nobody matched.
+    error: mm, mean root-relative error of the joints of matched people; without 3D truth the mean
+      2D error, percent of the side; nan if nobody matched.
   """
 
   image: np.ndarray
@@ -268,7 +270,7 @@ class Case(NamedTuple):
   teacher_seen: np.ndarray
   people: People
   truth_2d: np.ndarray
-  truth_camera: np.ndarray
+  truth_camera: np.ndarray | None
   match: np.ndarray
   error: float
 
@@ -297,6 +299,7 @@ class Evaluation:
     pose_sets: in order.
     notes: of the protocol: who counts, how people are matched.
     skeleton: of all joints.
+    scene_sets: scenes of methods that see no pictures, in order.
   """
 
   split: str
@@ -310,6 +313,7 @@ class Evaluation:
   pose_sets: tuple[PoseSet, ...]
   notes: tuple[str, ...]
   skeleton: Skeleton
+  scene_sets: tuple[SceneSet, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,6 +58,7 @@ class GConfig:
     latent: channels of ṽ, the teacher's 2·branch.
     skip: channels of the teacher's skip.
     leak: slope of LeakyReLU below 0.
+    latent_leak: the same of the ReLU behind ṽ: the teacher's.
   """
 
   hidden: Layers
@@ -65,6 +66,7 @@ class GConfig:
   latent: int
   skip: int
   leak: float = 0.2
+  latent_leak: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +178,8 @@ class MapEncoder(nn.Module):
       maps: (B, h, w, C) heat-maps and PAFs.
 
     Returns:
-      ṽ (B, h, w, latent) and skip (B, h, w, skip). Both ≥ 0, as the teacher's, which stand
-      behind a ReLU: H and F never see a ṽ that no image could give [R].
+      ṽ (B, h, w, latent) and skip (B, h, w, skip). Both behind the teacher's own ReLU:
+      H and F never see a ṽ that no image could give [R].
 
     Raises:
       ValueError: not four axes.
@@ -190,7 +192,8 @@ class MapEncoder(nn.Module):
       conv = layers.Conv(width, kernel, kernel_init=init, dtype=self.dtype, name=f'conv_{index}')
       x = nn.leaky_relu(conv(x), config.leak)
     features = config.latent + config.skip
-    x = nn.relu(layers.Conv(features, config.last_kernel, dtype=self.dtype, name='latent')(x))
+    x = layers.Conv(features, config.last_kernel, dtype=self.dtype, name='latent')(x)
+    x = nn.leaky_relu(x, config.latent_leak)
     return x[..., : config.latent], x[..., config.latent :]
 
 

@@ -1,8 +1,9 @@
 """Runs a method's stages in order, each one once: what is finished is read, not made again.
 
-A stage's key is a digest of the config fields it depends on, the keys of the stages it reads, and
-the package's version. Its folder carries the key in its name, so that stages of different configs
-live side by side, nothing is overwritten, and an ablation shares a teacher by sharing the cache.
+A stage's key is a digest of the config fields it depends on (where they name files, of these files'
+content), the keys of the stages it reads, and the package's version. Its folder carries the key in
+its name, so that stages of different configs live side by side, nothing is overwritten, and an
+ablation shares a teacher by sharing the cache.
 
 Layout: `<workdir>/config.json`, `<cache>/<stage>-<key>/{key.json, product/, checkpoints/, ...}`;
 the cache is `<workdir>/stages` unless another folder is given.
@@ -18,7 +19,8 @@ from collections.abc import Iterator
 import ml_collections
 
 import posejax
-from posejax.methods.base import Method, Product, StagePlan
+from posejax.data import fingerprint
+from posejax.methods.base import Method, Product, Stage, StagePlan
 from posejax.training import config as config_lib
 from posejax.training import products, trainer
 from posejax.training.checkpoints import write_atomically
@@ -30,19 +32,37 @@ class WorkdirError(RuntimeError):
 
 
 def stage_keys(method: Method, config: ml_collections.ConfigDict) -> dict[str, str]:
-  """The cache key of every stage."""
-  keys = {}
+  """The cache key of every stage.
+
+  Raises:
+    WorkdirError: a file that the config names cannot be read.
+  """
+  keys, contents = {}, _contents(method, config)
   for plan in method.stages:
     content = {
       'stage': plan.name,
       'version': posejax.__version__,
       'seeds': seeds(plan, config),
-      'fields': config_lib.subtree(config, plan.fields),
+      'fields': config_lib.subtree(config, plan.fields) | {
+        name: contents[name] for name in plan.files
+      },
       'reads': {name: keys[name] for name in plan.reads},
     }
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     keys[plan.name] = digest[:12]
   return keys
+
+
+def _contents(method: Method, config: ml_collections.ConfigDict) -> dict[str, str]:
+  """Digest of each file or folder that stages depend on, by the field that names it."""
+  fields = dict(config_lib.leaves(config))
+  contents = {}
+  for name in {name for plan in method.stages for name in plan.files}:
+    try:
+      contents[name] = fingerprint.content(fields[name])
+    except fingerprint.MissingError as error:
+      raise WorkdirError(f'config.{name}: {error}; name one that is there') from None
+  return contents
 
 
 def seeds(plan: StagePlan, config: ml_collections.ConfigDict) -> tuple[int, ...]:
@@ -142,12 +162,11 @@ def _finish(
     'fields': config_lib.subtree(config, plan.fields), 'seeds': seeds(plan, config),
     'version': posejax.__version__,
   }, indent=1))
-  if plan.make:
-    product = plan.make(config, inputs)
-  else:
+  product = (plan.make or plan.build)(config, inputs)
+  if isinstance(product, Stage):
     schedule = trainer.Schedule(config.log_every, config.save_every)
     product = trainer.run_stage(
-      plan.name, plan.build(config, inputs), folder, seeds(plan, config), schedule, devices
+      plan.name, product, folder, seeds(plan, config), schedule, devices
     )
   products.save(folder, product)
   return products.load(folder)

@@ -140,15 +140,20 @@ def headline(evaluation: Evaluation) -> str:
 def verdict(evaluation: Evaluation) -> str:
   """One sentence: is the headline clear of its baseline?"""
   lead = evaluation.metrics[evaluation.lead]
-  gap = f'{number(lead.value)} points [{number(lead.low)}, {number(lead.high)}]'
+  percent = lead.unit == '%'
+  gap = f'{number(lead.value)} {"points" if percent else lead.unit} ' \
+        f'[{number(lead.low)}, {number(lead.high)}]'
   if not math.isfinite(lead.value):
-    kind, text = 'bad', 'Nothing was matched to an annotated person: there is no 3D figure.'
+    kind, text = 'bad', 'Nothing was matched to an annotated person: there is nothing to compare.'
   elif lead.low > 0:
-    kind, text = 'good', f'Above its baseline on the same people by {gap}: clear of it.'
+    better = 'Above' if percent else 'Better than'
+    kind, text = 'good', f'{better} its baseline on the same people by {gap}: clear of it.'
   elif lead.high < 0:
-    kind, text = 'bad', f'Below its baseline on the same people: {gap}.'
+    worse = 'Below' if percent else 'Worse than'
+    kind, text = 'bad', f'{worse} its baseline on the same people: {gap}.'
   else:
-    kind, text = 'bad', f'Not shown to be above its baseline on the same people: {gap}.'
+    better = 'above' if percent else 'better than'
+    kind, text = 'bad', f'Not shown to be {better} its baseline on the same people: {gap}.'
   return f'<p class="verdict {kind}">{escape(text)} <span class="quiet">{escape(lead.meaning)}' \
          '</span></p>'
 

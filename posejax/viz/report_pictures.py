@@ -106,17 +106,19 @@ def _draw_on_image(ax: Axes, joints: np.ndarray, seen: np.ndarray, skeleton: Ske
 def _draw_poses(ax: Axes, case: Case, skeleton: Skeleton, axes: tuple, signs: tuple) -> None:
   """People side by side, pelvis on pelvis: the truth in grey, what was inferred over it."""
   columns, factors = list(axes), np.array(signs) / 1000
-  for g, (target, slot) in enumerate(zip(case.truth_camera, case.match, strict=True)):
+  for g, slot in enumerate(case.match):
     offset = np.array([g * _APART, 0.0])
-    truth = (target - target[:1])[:, columns] * factors + offset
-    _draw_limbs(ax, truth, skeleton, color=TRUTH, width=3.2)
+    target = None if case.truth_camera is None else case.truth_camera[g] - case.truth_camera[g, :1]
+    if target is not None:
+      _draw_limbs(ax, target[:, columns] * factors + offset, skeleton, color=TRUTH, width=3.2)
     label, color = f'{g + 1}', _INK
     if slot >= 0:
       found = np.asarray(case.people.joints_camera[slot])
-      _draw_limbs(ax, (found - found[:1])[:, columns] * factors + offset, skeleton)
-      scored = np.arange(len(target)) > 0
-      error = np.linalg.norm((found - found[:1]) - (target - target[:1]), axis=-1)[scored].mean()
-      label = f'{g + 1}: {error:.0f} mm'
+      found = found - found[:1]
+      _draw_limbs(ax, found[:, columns] * factors + offset, skeleton)
+      if target is not None:
+        error = np.linalg.norm(found - target, axis=-1)[1:].mean()
+        label = f'{g + 1}: {error:.0f} mm'
     else:
       label, color = f'{g + 1}: missed', MISSED
     ax.text(g * _APART, -_REACH - 0.08, label, ha='center', va='top', fontsize=8, color=color)
@@ -126,10 +128,14 @@ def _draw_poses(ax: Axes, case: Case, skeleton: Skeleton, axes: tuple, signs: tu
 
 def _draw_from_above(ax: Axes, case: Case) -> None:
   """Where the pelvises are, camera below; a thin line joins what was inferred to the truth."""
-  truth = case.truth_camera[:, 0][:, [0, 2]] / 1000
   found = np.asarray(case.people.joints_camera)[:, 0][:, [0, 2]] / 1000
+  known = case.truth_camera is not None
+  truth = case.truth_camera[:, 0][:, [0, 2]] / 1000 if known else found[case.match]
   for g, (place, slot) in enumerate(zip(truth, case.match, strict=True)):
-    ax.plot(*place, 'o', color='white', markeredgecolor=TRUTH, markersize=9, markeredgewidth=1.6)
+    if known:
+      ax.plot(*place, 'o', color='white', markeredgecolor=TRUTH, markersize=9, markeredgewidth=1.6)
+    elif slot < 0:
+      continue
     if slot >= 0:
       ax.plot(*np.stack([place, found[slot]]).T, color=_INK, linewidth=1)
       ax.plot(*found[slot], 'o', color=_INK, markersize=4)
@@ -137,7 +143,8 @@ def _draw_from_above(ax: Axes, case: Case) -> None:
   others = [slot for slot in np.flatnonzero(case.people.valid) if slot not in case.match]
   ax.plot(*found[others].T, 'x', color=MISSED, markersize=5)
   ax.plot(0, 0, '^', color=_INK, markersize=7)
-  places = np.concatenate([truth, found[np.asarray(case.people.valid, bool)], np.zeros((1, 2))])
+  people = found[np.asarray(case.people.valid, bool)]
+  places = np.concatenate([truth if known else found[:0], people, np.zeros((1, 2))])
   depth = max(np.ceil(places[:, 1].max() + 0.3), 3.0)
   ax.set(xlim=(-depth / 2, depth / 2), ylim=(-0.3, depth), aspect='equal')
   for metres in range(1, int(depth) + 1):

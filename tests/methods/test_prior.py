@@ -24,6 +24,8 @@ inside = jax.jit(jax.vmap(limits.inside_limits))
 
 def changed(**switches):
   config = get_config('smoke').unlock()
+  config.mocap.dir = switches.pop('mocap', '')
+  config.mocap.share = switches.pop('mocap_share', 0.5)
   config.prior.update(switches)
   config_lib.validate(config, METHOD.rules)
   return config

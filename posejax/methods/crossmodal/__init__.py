@@ -10,7 +10,11 @@ Where each piece of the paper is:
   k̂_q             observed.py                        P̂ = M∘H∘E(I)   infer.py
   the losses      align.py, objectives.py            the metrics    evaluate.py, plane.py
 
+  photographs     photos.py, photo_measures.py, photo_evaluation.py
+
 Stages, in order: images_a, teacher, prior, images_b, observed, validation, align, refine, test.
+PHOTOS is the same method on a user's photographs: a published teacher in the place of the first
+two, and pictures without truth.
 """
 
 from posejax.methods.base import Method
@@ -20,12 +24,14 @@ from posejax.methods.crossmodal import (
   infer,
   lift,
   observed,
+  photo_evaluation,
+  photos,
   prior,
   refine,
   teacher_training,
   world,
 )
-from posejax.methods.crossmodal.rules import RULES
+from posejax.methods.crossmodal.rules import PHOTO_RULES, RULES
 
 METHOD = Method(
   name='crossmodal',
@@ -37,6 +43,20 @@ METHOD = Method(
   rules=RULES,
   splits=('validation', 'test'),
   evaluate=evaluation.evaluate_run,
+  infer=infer.predictor,
+  side=lambda config: config.world.image_size,
+  skeleton=lift.SKELETON,
+)
+
+PHOTOS = Method(
+  name='crossmodal-photos',
+  stages=(
+    teacher_training.plan(pictures=()), prior.plan(), photos.plan('images_b'), observed.plan(),
+    photos.plan('validation'), align.plan(), refine.plan(), photos.plan('test'),
+  ),
+  rules=PHOTO_RULES,
+  splits=('validation', 'test'),
+  evaluate=photo_evaluation.evaluate_run,
   infer=infer.predictor,
   side=lambda config: config.world.image_size,
   skeleton=lift.SKELETON,

@@ -32,7 +32,6 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from posejax.data import batches
 from posejax.losses import maps as map_losses
 from posejax.losses import terms
 from posejax.methods import optimizers
@@ -43,12 +42,11 @@ from posejax.methods.base import (
   Networks,
   Phase,
   Product,
-  Selection,
   Source,
   Stage,
   StagePlan,
 )
-from posejax.methods.crossmodal import draws, evaluate, infer, lift, objectives
+from posejax.methods.crossmodal import draws, infer, lift, objectives, parts, validation
 from posejax.methods.crossmodal import roots as roots_lib
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import crossmodal as models
@@ -56,13 +54,13 @@ from posejax.synth import augment
 
 SKELETON = lift.SKELETON
 NAME = 'align'
-_VALIDATION_BATCH = 32
 
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('align', 'scenes', 'precision', 'prior.source', 'prior.mocap'), build=build,
+    NAME, fields=('align', 'scenes', 'precision', 'prior.source', 'mocap'), build=build,
+    files=('mocap.dir',),
     seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
   )
@@ -70,11 +68,11 @@ def plan() -> StagePlan:
 
 def g_config(config: ml_collections.ConfigDict) -> models.GConfig:
   """Widths of G."""
-  settings = config.align.g
+  settings, fixed = config.align.g, teacher_lib.layout(config)
   return models.GConfig(
     hidden=tuple((int(width), int(kernel)) for width, kernel in settings.hidden),
-    last_kernel=settings.last_kernel, latent=2 * config.teacher.branch,
-    skip=config.teacher.cpm[-1],
+    last_kernel=settings.last_kernel, latent=fixed.latent, skip=fixed.widths.skip,
+    latent_leak=fixed.leak,
   )
 
 
@@ -90,14 +88,15 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     'images': Source(config.align.batch_images, wiring.image_losses, wiring.draw_images),
     'scenes': Source(config.align.batch_scenes, wiring.scene_losses, wiring.draw_scenes),
   }
+  validate, selection = validation.of_run(wiring.model, config, products)
   return Stage(
     init=lambda key: (wiring.init(key, trained), {}),
     sources={name: source for name, source in sources.items() if name in used},
     losses=losses,
     phases=phases,
     frozen=draws.arrays(config, products),
-    validate=validator(wiring.model, products['validation'], wiring.side),
-    selection=Selection('3dpck_rel_matched', larger=True),
+    validate=validate,
+    selection=selection,
   )
 
 
@@ -183,7 +182,7 @@ class _Wiring:
   def init(self, key: jax.Array, names: set[str]) -> Networks:
     cells = self.side // teacher_lib.STRIDE
     keys = dict(zip(('G', 'H'), jax.random.split(key), strict=True))
-    maps = jnp.zeros((1, cells, cells, SKELETON.num_joints + 2 * SKELETON.num_limbs))
+    maps = jnp.zeros((1, cells, cells, self.model.teacher.num_maps))
     v = jnp.zeros((1, cells, cells, self.g.latent))
     made = {'G': (models.MapEncoder(self.g), maps), 'H': (models.PoseNet(self.model.h), v)}
     return {
@@ -292,7 +291,9 @@ class _Wiring:
 
     def one(key):
       drawn = scene(key)
-      heat, paf = teacher_lib.render_maps(drawn['joints'], drawn['drawn'], self.side)
+      heat, paf = teacher_lib.render_maps(
+        self.model.teacher.parts, drawn['joints'], drawn['drawn'], self.side
+      )
       return {**drawn, 'heat': heat, 'paf': paf}
 
     return jax.vmap(one)(keys)
@@ -316,7 +317,11 @@ class _Wiring:
     heat = batch['heat']
     heat = teacher_lib.with_background(heat) if self.model.teacher.background else heat
     wanted = jnp.concatenate([heat, batch['paf']], -1)
-    adapt = map_losses.map_l1(teacher_lib.Teacher(self.model.teacher, params).maps(v, skip), wanted)
+    fixed = self.model.teacher
+    adapt = map_losses.map_l1(
+      teacher_lib.Teacher(fixed, params).maps(v, skip), wanted,
+      parts.drawable_maps(fixed.parts, fixed.background),
+    )
     named, logged = {'recon': recon, 'recon_h': recon, 'adapt': adapt}, {}
     if self.model.h.roots:
       visible = batch['valid'] & batch['drawn'][..., 0]
@@ -324,28 +329,3 @@ class _Wiring:
         params, features, batch['roots'], visible
       )
     return self._values(named, logged)
-
-
-def validator(model: infer.Model, validation: Product, side: int):
-  """3DPCK and 2D error of the whole system on the validation pictures.
-
-  Args:
-    model: configuration.
-    validation: its pictures and truth.
-    side: of the pictures, px.
-
-  Returns:
-    `Stage.validate` of a stage that trains H or H2; the other one, if any, is frozen.
-  """
-  predict = jax.jit(lambda params, images: infer.predict(model, params, images))
-
-  def validate(params: Networks, batch_stats: Networks, frozen: Any) -> dict[str, float]:
-    known = {**frozen, **params}
-    used = {name: known[name] for name in ('E', 'F', 'Psi', 'H', 'H2') if name in known}
-    people = batches.in_batches(
-      lambda images: predict(used, images), validation.arrays['images'], _VALIDATION_BATCH
-    )
-    report = evaluate.summary(people, validation.arrays, side)
-    return {name: report[name] for name in evaluate.VALIDATION}
-
-  return validate

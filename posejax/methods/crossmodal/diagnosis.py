@@ -70,7 +70,9 @@ def report(
     if g is not None:
       teacher = teacher_lib.Teacher(model.teacher, params)
       heat, paf = teacher.decode(v, skip)
-      true = jax.vmap(lambda j, s: teacher_lib.render_maps(j, s, side))(joints, seen)
+      true = jax.vmap(
+        lambda j, s: teacher_lib.render_maps(model.teacher.parts, j, s, side)
+      )(joints, seen)
       latents['teacher_maps'] = _of_maps(config, g, heat, paf)
       latents['true_maps'] = _of_maps(config, g, *true)
     return {name: _poses(model, params, x, roots, rooted) for name, x in latents.items()}
@@ -110,7 +112,9 @@ def _of_scenes(
     keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(2**31 - 1), number))(numbers)
     scene = jax.vmap(draw)(keys)
     maps = jax.vmap(
-      lambda joints, drawn: teacher_lib.render_maps(joints, drawn, config.world.image_size)
+      lambda joints, drawn: teacher_lib.render_maps(
+        model.teacher.parts, joints, drawn, config.world.image_size
+      )
     )(scene['joints'], scene['drawn'])
     return scene, _poses(model, params, _of_maps(config, g, *maps), scene['roots'], scene['valid'])
 

@@ -21,7 +21,6 @@ SKELETON = lift.SKELETON
 def arrays(config: ml_collections.ConfigDict, products: dict[str, Product]) -> dict[str, Any]:
   """What the steps read: teacher, Φ, Ψ, pictures, what the teacher saw, and the labels."""
   observed, pictures = products['observed'].arrays, products['images_b'].arrays
-  valid = pictures['truth_valid']
   return {
     'E': products['teacher'].params['E'], 'F': products['teacher'].params['F'],
     'Psi': products['prior'].params['Psi'], 'Phi': products['prior'].params['Phi'],
@@ -31,12 +30,24 @@ def arrays(config: ml_collections.ConfigDict, products: dict[str, Product]) -> d
       key: observed[key] for key in ('joints', 'seen', 'roots', 'rooted', 'latents')
       if key in observed
     },
-    'truth': {
-      'joints': pictures['truth_joints'].astype(np.float32),
-      'camera': pictures['truth_camera'].astype(np.float32),
-      'seen': pictures['truth_in_frame'] & valid[..., None],
-      'rooted': valid & pictures['truth_in_frame'][:, :, 0],
-    },
+    'truth': _labels(pictures, observed['rooted'].shape),
+  }
+
+
+def _labels(pictures: dict[str, np.ndarray], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+  """2D and 3D labels of all pictures, (N, P, ...); photographs have none: nobody counts."""
+  if 'truth_valid' not in pictures:
+    joints = (*shape, SKELETON.num_joints)
+    return {
+      'joints': np.zeros((*joints, 2), np.float32), 'camera': np.zeros((*joints, 3), np.float32),
+      'seen': np.zeros(joints, bool), 'rooted': np.zeros(shape, bool),
+    }
+  valid = pictures['truth_valid']
+  return {
+    'joints': pictures['truth_joints'].astype(np.float32),
+    'camera': pictures['truth_camera'].astype(np.float32),
+    'seen': pictures['truth_in_frame'] & valid[..., None],
+    'rooted': valid & pictures['truth_in_frame'][:, :, 0],
   }
 
 

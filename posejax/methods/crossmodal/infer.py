@@ -140,7 +140,7 @@ class Model:
       maps, stride = jax.nn.sigmoid(self.root_logits(params['H'], features)), self.stride
     else:
       maps, _ = teacher_lib.Teacher(self.teacher, params).decode(v, skip)
-      maps, stride = maps[..., SKELETON.index('pelvis'), None], teacher_lib.STRIDE
+      maps, stride = maps[..., self.teacher.parts.index('pelvis'), None], teacher_lib.STRIDE
     found = roots_lib.peaks(maps[..., 0], stride, self.root_threshold, self.max_people)
     return self.read(params['H'], features, found.positions, found.valid).found, found
 

@@ -18,9 +18,10 @@ import numpy as np
 from posejax.data import batches
 from posejax.heatmaps import People2D
 from posejax.methods.base import Product, StagePlan
+from posejax.methods.crossmodal import lift
 from posejax.methods.crossmodal import teacher as teacher_lib
 
-SKELETON = teacher_lib.SKELETON
+SKELETON = lift.SKELETON
 NAME = 'observed'
 _BATCH = 32
 
@@ -53,9 +54,9 @@ def observe(
     latents: whether v is given too.
 
   Returns:
-    joints (N, P, 15, 2) px, scores (N, P, 15), seen (N, P, 15) bool, roots (N, P, 2) px, score
-    (N, P), rooted (N, P) bool: persons with a root; dropped (N,) persons without; with `latents`
-    latents (N, h, w, C) float16.
+    joints (N, P, 15, 2) px, scores (N, P, 15), visible (N, P, 15) bool; seen, the same of persons
+    with a root alone; roots (N, P, 2) px, score (N, P), rooted (N, P) bool: persons with a root;
+    dropped (N,) persons without; with `latents` latents (N, h, w, C) float16.
   """
   return batches.in_batches(
     lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images, _BATCH
@@ -72,7 +73,8 @@ def _observe(
   roots, rooted = roots_of(people)
   kept = {'latents': v.astype(jnp.float16)} if latents else {}
   return kept | {
-    'joints': people.joints, 'scores': people.scores, 'seen': people.visible & rooted[..., None],
+    'joints': people.joints, 'scores': people.scores, 'visible': people.visible,
+    'seen': people.visible & rooted[..., None],
     'score': people.score, 'roots': roots, 'rooted': rooted,
     'dropped': (people.valid & ~rooted).sum(-1),
   }

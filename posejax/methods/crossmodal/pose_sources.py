@@ -1,9 +1,9 @@
 """Where the prior's single poses come from, and D_syn's: `prior.source`.
 
   artificial  uniform over the joint limits [P]
-  motion      captured poses: of the BVH files of `prior.mocap`, or, where that is '', single frames
+  motion      captured poses: of the BVH files of `mocap.dir`, or, where that is '', single frames
               of the motion families that stand in for them [R]; never of the test set's families
-  mixed       `prior.mocap_share` of captured poses among artificial ones
+  mixed       `mocap.share` of captured poses among artificial ones
 
 Poses are local ones of J17 in robust frames, (n, 17, 3); J15 is their beginning.
 """
@@ -37,9 +37,9 @@ def arrays(config: ml_collections.ConfigDict) -> dict[str, Any]:
   Raises:
     captured_poses.CapturedPosesError: the folder cannot be used.
   """
-  if config.prior.source == 'artificial' or not config.prior.mocap:
+  if config.prior.source == 'artificial' or not config.mocap.dir:
     return {}
-  read = captured_poses.read_folder(config.prior.mocap, MOST_CAPTURED)
+  read = captured_poses.read_folder(config.mocap.dir, MOST_CAPTURED)
   return {'captured': read.train, 'held_out': read.held_out}
 
 
@@ -64,14 +64,14 @@ def sampler(
     return sample_local_poses(key, count, limits=table, skeleton=J17)
 
   def captured(key: jax.Array, count: int) -> jax.Array:
-    if not settings.mocap:
+    if not config.mocap.dir:
       return moving(key, count)
     poses = jnp.asarray(frozen['held_out' if held_out else 'captured'])
     return poses[jax.random.randint(key, (count,), 0, len(poses))]
 
   def mixed(key: jax.Array, count: int) -> jax.Array:
     pick, *keys = jax.random.split(key, 3)
-    chosen = jax.random.uniform(pick, (count, 1, 1)) < settings.mocap_share
+    chosen = jax.random.uniform(pick, (count, 1, 1)) < config.mocap.share
     return jnp.where(chosen, captured(keys[0], count), artificial(keys[1], count))
 
   return {'artificial': artificial, 'motion': captured, 'mixed': mixed}[settings.source]

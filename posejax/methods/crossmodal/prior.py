@@ -49,7 +49,7 @@ captured_arrays = pose_sources.arrays
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
-  return StagePlan(NAME, fields=('prior',), build=build)
+  return StagePlan(NAME, fields=('prior', 'mocap'), build=build, files=('mocap.dir',))
 
 
 def aae_config(config: ml_collections.ConfigDict) -> aae_lib.AAEConfig:

@@ -24,12 +24,11 @@ from posejax.methods.base import (
   LossValues,
   Phase,
   Product,
-  Selection,
   Source,
   Stage,
   StagePlan,
 )
-from posejax.methods.crossmodal import align, crops, draws, infer, lift, objectives
+from posejax.methods.crossmodal import align, crops, draws, infer, lift, objectives, validation
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import crossmodal as models
 from posejax.synth import augment
@@ -65,14 +64,15 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     settings.learning_rate, settings.steps, settings.warmup, settings.learning_rate / 50
   )
   optimizer = optimizers.optimizer(config.align.optimizer, clip=config.align.clip)
+  validate, selection = validation.of_run(wiring.model, config, products)
   return Stage(
     init=lambda key: ({NETWORK: jax.tree.map(jnp.asarray, trained['H'])}, {}),
     sources=sources,
     losses={name: Loss(source, (NETWORK,), optimizer, rate) for name, source in names.items()},
     phases=(Phase(NAME, settings.steps, tuple(sources), of_images + of_scenes),),
     frozen=frozen,
-    validate=align.validator(wiring.model, products['validation'], wiring.side),
-    selection=Selection('3dpck_rel_matched', larger=True),
+    validate=validate,
+    selection=selection,
   )
 
 
@@ -93,7 +93,8 @@ class _Wiring:
 
     def one(key):
       pick, chance = jax.random.split(key)
-      return {**draws.picture(self.config, frozen, pick), **self._chance(chance)}
+      drawn = draws.picture(self.config, frozen, pick)
+      return {**drawn, **_chance(chance, len(drawn['truth']['rooted']))}
 
     return jax.vmap(one)(keys)
 
@@ -103,12 +104,15 @@ class _Wiring:
 
     def one(key):
       pick, chance = jax.random.split(key)
-      drawn, chance = scene(pick), self._chance(chance)
+      drawn = scene(pick)
+      chance = _chance(chance, len(drawn['valid']))
       person = _one_of(chance['order'], drawn['valid'])
       crop = self._crop(drawn['joints'][person], drawn['camera'][person, 0, 2], chance['shake'])
       joints = crops.move(drawn['joints'], crop, self.side)
       inside = ((joints >= 0) & (joints <= self.side - 1)).all(-1)
-      heat, paf = teacher_lib.render_maps(joints, drawn['valid'][:, None] & inside, self.side)
+      heat, paf = teacher_lib.render_maps(
+        self.model.teacher.parts, joints, drawn['valid'][:, None] & inside, self.side
+      )
       chosen = {
         name: drawn[name][person][None]
         for name in ('joints', 'camera', 'valid', 'roots', 'local', 'c')
@@ -187,13 +191,14 @@ class _Wiring:
     crop = crops.around(joints, depth, self.side, settings.share, self.model.crop_depths)
     return crops.jittered(crop, shake, self.side, settings.jitter)
 
-  def _chance(self, key: jax.Array) -> dict[str, jax.Array]:
-    """What chooses a person, and what shakes its crop."""
-    order, shake = jax.random.split(key)
-    return {
-      'order': jax.random.uniform(order, (self.config.scenes.max_people,)),
-      'shake': jax.random.uniform(shake, (3,), minval=-1.0),
-    }
+
+def _chance(key: jax.Array, people: int) -> dict[str, jax.Array]:
+  """What chooses one of P people, and what shakes the crop."""
+  order, shake = jax.random.split(key)
+  return {
+    'order': jax.random.uniform(order, (people,)),
+    'shake': jax.random.uniform(shake, (3,), minval=-1.0),
+  }
 
 
 def _one_of(order: jax.Array, valid: jax.Array) -> jax.Array:

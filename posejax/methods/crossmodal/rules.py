@@ -1,6 +1,7 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
 from posejax.methods.base import Choice, Interval, Items, Needs, Rule, Text
+from posejax.methods.crossmodal.teacher import KINDS, SYNTHETIC
 from posejax.methods.optimizers import NAMES
 
 _COUNT = Interval(1, 10_000_000, whole=True)
@@ -25,10 +26,17 @@ RULES: dict[str, Rule] = {
   'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
   'world.test': _COUNT,
 
+  # A published network has no pelvis: the student finds the roots.
+  'teacher.kind': Needs(Choice(KINDS), SYNTHETIC, {
+    'teacher.weights': Text(optional=False), 'align.root_source': Choice(('student',)),
+  }),
+  'teacher.weights': Text(), 'teacher.stages': Interval(2, 6, whole=True),
+  'teacher.threshold': Interval(0.001, 0.9), 'teacher.min_parts': Interval(1, 15, whole=True),
   'teacher.front': Items(Items(_WIDTH), 4), 'teacher.cpm': Items(_WIDTH),
   'teacher.stage1': Items(_WIDTH), 'teacher.branch': _WIDTH, 'teacher.stage': Items(_WIDTH),
   'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
   'teacher.background': _SWITCH, 'teacher.strided': _SWITCH,
+  'teacher.leak': Interval(0, 1),
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
   'teacher.optimizer': Choice(NAMES), 'teacher.learning_rate': _RATE,
   'teacher.turn_deg': Interval(0, 180),
@@ -44,9 +52,14 @@ RULES: dict[str, Rule] = {
   'prior.phi_weight': Interval(0, 1e6), 'prior.adversary_weight': Interval(0, 1e6),
   'prior.limit_weight': Interval(0, 1e6),
   'prior.discriminator': Choice(('pose', 'embedding', 'none')),
-  'prior.source': Choice(('artificial', 'motion', 'mixed')), 'prior.mocap': Text(),
-  'prior.mocap_share': _SHARE,
+  'prior.source': Choice(('artificial', 'motion', 'mixed')),
   'prior.limit_margin': Interval(0.1, 1.0),
+
+  'mocap.dir': Text(), 'mocap.share': _SHARE,
+
+  'images.dir': Text(), 'images.labelled': Text(), 'images.cache': Text(optional=False),
+  'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2),
+  'images.every': _COUNT, 'images.crops': _SWITCH,
 
   'observed.latents': _SWITCH,
 
@@ -84,4 +97,13 @@ RULES: dict[str, Rule] = {
   'refine.steps': _STEPS, 'refine.warmup': _STEPS, 'refine.learning_rate': _RATE,
   'refine.batch_images': _COUNT, 'refine.batch_scenes': _COUNT,
   'refine.share': Interval(0.1, 1.0), 'refine.jitter': Interval(0.0, 0.5),
+}
+
+# On photographs somebody else's teacher is needed, and nothing is labelled.
+PHOTO_RULES: dict[str, Rule] = RULES | {
+  'method': Choice(('crossmodal-photos',)),
+  'images.dir': Text(optional=False), 'teacher.weights': Text(optional=False),
+  'teacher.kind': Choice(tuple(kind for kind in KINDS if kind != SYNTHETIC)),
+  'align.root_source': Choice(('student',)),
+  'align.label_2d': Choice((False,)), 'align.label_3d': Choice((False,)),
 }
