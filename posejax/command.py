@@ -11,18 +11,19 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from posejax.data.captured_poses import CapturedPosesError
-from posejax.methods import crossmodal
+from posejax.data.weights import WeightsError
+from posejax.methods import crossmodal, lifting
 from posejax.methods.base import Method
 from posejax.training import config as config_lib
 from posejax.training import machine, stages, trainer
 from posejax.training.checkpoints import CheckpointError
 
-METHODS = {method.name: method for method in (crossmodal.METHOD,)}
+METHODS = {method.name: method for method in (crossmodal.METHOD, crossmodal.PHOTOS, lifting.METHOD)}
 
 # What the person at the keyboard can mend: told in one line, without a trace.
 FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
-  trainer.NonFiniteError,
+  WeightsError, trainer.NonFiniteError,
 )
 
 

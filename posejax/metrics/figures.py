@@ -37,3 +37,22 @@ class Table(NamedTuple):
   columns: tuple[str, ...]
   rows: tuple[str, ...]
   cells: tuple[tuple[str, ...], ...]
+
+
+class SceneSet(NamedTuple):
+  """Scenes without a picture to look at: what was seen of them in 2D, and 3D beside the truth.
+
+  Attributes:
+    title, note: for the report.
+    rays: (S, P, J, 2) 2D joints, x right and y down, any unit.
+    truth: (S, P, J, 3) mm, x right, y the plumb line down, z away from the camera.
+    found: (label, (S, P, J, 3) mm aligned to the truth) of each method.
+    errors: S numbers in mm, of the first method.
+  """
+
+  title: str
+  note: str
+  rays: np.ndarray
+  truth: np.ndarray
+  found: tuple[tuple[str, np.ndarray], ...]
+  errors: tuple[float, ...]

@@ -18,7 +18,13 @@ from posejax.methods.base import Case, Evaluation, Method, Product
 from posejax.training import stages
 from posejax.training.checkpoints import write_atomically
 from posejax.training.finished import written_split
-from posejax.viz import report_curves, report_page, report_pictures, report_run
+from posejax.viz import (
+  report_curves,
+  report_page,
+  report_pictures,
+  report_run,
+  report_scenes,
+)
 from posejax.viz.report_page import escape, number
 
 # Of each kind: best, middling, worst.
@@ -112,10 +118,8 @@ def page(evaluation: Evaluation, run: report_run.Run, metrics_name: str) -> str:
   return report_page.page(f'posejax: {title}', [
     f'<h1>{escape(title)}</h1>'
     f'<p class="quiet">posejax report of <code>{escape(run.workdir)}</code>; the same figures for '
-    f'programs: <code>{escape(metrics_name)}</code></p>'
-    '<nav><a href="#run">The run</a><a href="#figures">Figures</a><a href="#gallery">Gallery</a>'
-    '<a href="#poses">Decoded poses</a><a href="#curves">Curves</a><a href="#all">All metrics</a>'
-    '</nav>',
+    f'programs: <code>{escape(metrics_name)}</code></p>',
+    _contents(evaluation),
     report_page.headline(evaluation),
     _run_section(run),
     '<h2 id="figures">Figures</h2>'
@@ -123,11 +127,24 @@ def page(evaluation: Evaluation, run: report_run.Run, metrics_name: str) -> str:
     'nothing to measure. Hold the pointer over a figure to read what it means.</p>',
     *(report_page.metric_table(table, evaluation.metrics) for table in evaluation.tables),
     _notes(evaluation),
-    _gallery_section(evaluation),
-    _poses_section(evaluation),
+    _gallery_section(evaluation) if evaluation.cases else '',
+    _scenes_section(evaluation) if evaluation.scene_sets else '',
+    _poses_section(evaluation) if evaluation.pose_sets else '',
     _curves_section(run),
     _all_section(evaluation, run),
   ])
+
+
+def _contents(evaluation: Evaluation) -> str:
+  """Links to the sections that there are."""
+  sections = (
+    ('run', 'The run', True), ('figures', 'Figures', True),
+    ('gallery', 'Gallery', evaluation.cases), ('scenes', 'Scenes', evaluation.scene_sets),
+    ('poses', 'Decoded poses', evaluation.pose_sets), ('curves', 'Curves', True),
+    ('all', 'All metrics', True),
+  )
+  links = (f'<a href="#{name}">{title}</a>' for name, title, there in sections if there)
+  return f'<nav>{"".join(links)}</nav>'
 
 
 def gallery(cases: tuple[Case, ...], count: int = GALLERY) -> dict[str, list[Case]]:
@@ -186,23 +203,28 @@ def _notes(evaluation: Evaluation) -> str:
 
 
 def _gallery_section(evaluation: Evaluation) -> str:
+  # Photographs have no 3D truth: their errors are 2D.
+  flat = any(case.truth_camera is None for case in evaluation.cases)
   parts = [
-    '<h2 id="gallery">Gallery</h2><p>Pictures of the set, chosen by the mean 3D error of the '
-    'people found in them. Each row, from the left: the picture with its people numbered; the 2D '
-    'poses of the teacher; those of the student, projected from its 3D; each person in 3D seen '
-    'from the camera and from the side (the camera is to the left), pelvis laid on the true '
-    'pelvis, with the mean error of the joints; and where the pelvises are, seen from above '
-    '(▲ camera, ○ truth, • student, × student without a match).</p>'
+    '<h2 id="gallery">Gallery</h2><p>Pictures of the set, chosen by the mean error of the people '
+    f'found in them ({"2D, of the side" if flat else "3D"}). Each row, from the left: the picture '
+    'with its people numbered; the 2D poses of the teacher; those of the student, projected from '
+    'its 3D; each person in 3D seen from the camera and from the side (the camera is to the left)'
+    + ('' if flat else ', pelvis laid on the true pelvis, with the mean error of the joints')
+    + '; and where the pelvises are, seen from above (▲ camera'
+    + ('' if flat else ', ○ truth')
+    + ', • student, × student without a match).</p>'
     '<p class="key quiet"><span style="background:#f47a20"></span>right side'
     '<span style="background:#308cff"></span>left side<span style="background:#404040"></span>'
-    'middle<span style="background:#9e9e9e"></span>truth</p>'
+    'middle' + ('' if flat else '<span style="background:#9e9e9e"></span>truth') + '</p>'
   ]
   for kind, cases in gallery(evaluation.cases).items():
     parts.append(f'<h3>{escape(kind.capitalize())}</h3>')
     for case in cases:
       found, people = int((case.match >= 0).sum()), len(case.match)
       caption = f'{found} of {people} {"person" if people == 1 else "people"} found' + (
-        f'; mean error {number(case.error, 0)} mm' if math.isfinite(case.error) else '')
+        f'; mean error {number(case.error, 1 if flat else 0)} {"% of the side" if flat else "mm"}'
+        if math.isfinite(case.error) else '')
       parts.append(report_page.picture(
         report_pictures.case_picture(case, evaluation.skeleton), caption, f'{kind}: {caption}',
         _SCALE,
@@ -220,6 +242,21 @@ def _poses_section(evaluation: Evaluation) -> str:
     drawn = report_pictures.pose_set_picture(chosen, evaluation.skeleton)
     parts.append(report_page.picture(
       drawn, f'<b>{escape(chosen.title)}</b>, {escape(chosen.note)}', chosen.title, _SCALE
+    ))
+  return ''.join(parts)
+
+
+def _scenes_section(evaluation: Evaluation) -> str:
+  """Scenes of methods that see no pictures."""
+  parts = [
+    '<h2 id="scenes">Scenes</h2><p>Each row is a scene: the 2D poses that were given, then for '
+    'each method the people in 3D from the front and from the right side (the camera is to the '
+    'left), all in one similarity laid on the truth, which is grey.</p>'
+  ]
+  for chosen in evaluation.scene_sets:
+    parts.append(report_page.picture(
+      report_scenes.scene_set_picture(chosen, evaluation.skeleton),
+      f'<b>{escape(chosen.title)}</b>, {escape(chosen.note)}', chosen.title, _SCALE,
     ))
   return ''.join(parts)
 

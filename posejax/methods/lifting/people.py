@@ -1,0 +1,224 @@
+"""The poses that lifting learns from and is measured on: stages `poses`, `validation`, `test`.
+
+  poses       standing people in world axes, of motion families or of a folder of motion capture
+  validation, test   views of held-out poses: single people, and scenes of two to five
+
+Training sees 2D alone: `draw` projects a pose anew in each step. Two things of the 3D poses it may
+know, as the published methods do: the relative bone lengths of the skeleton in use, and nothing
+else. Lengths in mm, 2D in tangents; "normalised" is tangents / (c · s̄), s̄ the training set's mean
+pelvis–head-top distance.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from posejax.data import captured_actions
+from posejax.geometry import kinematics
+from posejax.geometry.skeleton import J17
+from posejax.losses.lifting import relative_bones
+from posejax.methods.base import Product, StagePlan
+from posejax.synth import motions, pose_views
+from posejax.synth.motion_families import TEST_FAMILIES, TRAIN_FAMILIES, Family
+from posejax.synth.poses import sample_local_poses
+
+SKELETON = J17
+FEET = tuple(SKELETON.index(name) for name in ('r_foot', 'l_foot'))
+HEAD = SKELETON.index('head_top')
+PEOPLE = (2, 3, 4, 5)  # of the scenes that are measured
+
+_POSE_FIELDS = (
+  'data.mocap', 'data.name_part', 'data.held_out', 'data.held_out_validation', 'data.artificial',
+  'data.train', 'data.validation', 'data.test',
+)
+VIEW_FIELDS = tuple(f'data.{name}' for name in (
+  'bone_spread', 'size_spread', 'elevation_deg', 'distance_mm', 'reach_mm', 'rectify',
+))
+_STREAMS = {'train': 0, 'validation': 1, 'test': 2}
+_PER_CALL = 2048
+_UNIT_VIEWS = 4096
+
+
+def plan() -> StagePlan:
+  """The stage of world poses."""
+  return StagePlan('poses', fields=(*_POSE_FIELDS, *VIEW_FIELDS), make=make_poses)
+
+
+def set_plan(name: str) -> StagePlan:
+  """The stage of a set to measure on."""
+
+  def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
+    return Product(arrays=views_of(config, products['poses'].arrays, name))
+
+  return StagePlan(
+    name, fields=(*VIEW_FIELDS, 'scenes', f'data.{name}'), reads=('poses',), make=make
+  )
+
+
+def cameras(config: ml_collections.ConfigDict) -> pose_views.CameraRange:
+  """Where the cameras stand."""
+  low, high = np.deg2rad(config.data.elevation_deg)
+  return pose_views.CameraRange((float(low), float(high)), tuple(config.data.distance_mm))
+
+
+def make_poses(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
+  """World poses of the three sets and what the training set says of the skeleton.
+
+  Returns:
+    train, validation, test (N, J, 3) mm; ratios (L,) mean relative bone lengths; unit () s̄ in
+    tangents; mean (J, 3) mm, the mean training pose facing x.
+
+  Raises:
+    CapturedPosesError: the folder of motion capture cannot be used.
+  """
+  del products
+  data = config.data
+  if data.mocap:
+    sets = captured_actions.read_split(
+      data.mocap, data.name_part, data.held_out_validation, data.held_out,
+      max(data.train, data.validation, data.test),
+    )._asdict()
+    sets = {name: spread_out(poses, data[name]) for name, poses in sets.items()}
+  else:
+    sets = {
+      name: _moving(config, name, TEST_FAMILIES if name == 'test' else TRAIN_FAMILIES)
+      for name in _STREAMS
+    }
+  train = jnp.asarray(sets['train'])
+  keys = jax.random.split(jax.random.key(config.seed), _UNIT_VIEWS)
+  drawn = jax.jit(lambda p, k: jax.vmap(lambda key: rays_of(config, p, key))(k))(train, keys)
+  return Product(arrays={
+    **{name: np.asarray(poses, np.float32) for name, poses in sets.items()},
+    'ratios': np.asarray(relative_bones(train, SKELETON.limbs).mean(0)),
+    'unit': np.asarray(jnp.linalg.norm(drawn[:, HEAD], axis=-1).mean()),
+    'mean': facing(np.asarray(train)).mean(0).astype(np.float32),
+  })
+
+
+def spread_out(poses: np.ndarray, most: int) -> np.ndarray:
+  """At most so many poses, evenly from all."""
+  if len(poses) <= most:
+    return poses
+  return poses[np.linspace(0, len(poses) - 1, most).round().astype(int)]
+
+
+def facing(poses: np.ndarray) -> np.ndarray:
+  """(N, J, 3) turned about z so that the hips lie along y, the left one first; pelvis at 0."""
+  across = poses[:, SKELETON.index('l_hip')] - poses[:, SKELETON.index('r_hip')]
+  angle = np.pi / 2 - np.arctan2(across[:, 1], across[:, 0])
+  s, c = np.sin(angle)[:, None], np.cos(angle)[:, None]
+  x, y, z = np.moveaxis(poses - poses[:, :1], -1, 0)
+  return np.stack([c * x - s * y, s * x + c * y, z], -1)
+
+
+def _moving(
+  config: ml_collections.ConfigDict, name: str, families: tuple[Family, ...]
+) -> np.ndarray:
+  """Frames of motions (and a share of artificial poses) standing on the floor."""
+
+  @jax.jit
+  def draw(key: jax.Array) -> jax.Array:
+    keys = jax.random.split(key, _PER_CALL)
+    return jax.vmap(lambda k: _standing(config, k, families))(keys)
+
+  count, parts = config.data[name], []
+  for call in range(-(-count // _PER_CALL)):
+    key = jax.random.fold_in(jax.random.key(3 * config.seed + _STREAMS[name]), call)
+    parts.append(np.asarray(draw(key)))
+  return np.concatenate(parts)[:count]
+
+
+def _standing(
+  config: ml_collections.ConfigDict, key: jax.Array, families: tuple[Family, ...]
+) -> jax.Array:
+  motion_key, pose_key, pick = jax.random.split(key, 3)
+  motion = motions.sample_motion(motion_key, 1, families=families)
+  pose = motions.joints_world(motion)[0]
+  if config.data.artificial:
+    local = sample_local_poses(pose_key, 1, skeleton=SKELETON)[0]
+    other = kinematics.forward_kinematics(local, kinematics.bone_lengths(SKELETON))
+    other = other.at[:, 2].add(-other[:, 2].min())
+    pose = jnp.where(jax.random.uniform(pick) < config.data.artificial, other, pose)
+  return pose
+
+
+def rays_of(
+  config: ml_collections.ConfigDict, poses: jax.Array, key: jax.Array
+) -> jax.Array:
+  """One 2D pose (J, 2) in tangents, of a random pose, body, place and camera."""
+  pick, bones, key = jax.random.split(key, 3)
+  pose = jnp.asarray(poses)[jax.random.randint(pick, (), 0, len(poses))]
+  data = config.data
+  if data.bone_spread or data.size_spread:
+    pose = pose_views.vary_bones(bones, pose, SKELETON, data.bone_spread, data.size_spread)
+  views = pose_views.sample_person(key, pose, cameras(config), data.reach_mm)
+  return centred(config, views.rays, views.rectified)[0]
+
+
+def centred(
+  config: ml_collections.ConfigDict, rays: jax.Array, rectified: jax.Array
+) -> jax.Array:
+  """(..., J, 2) tangents about the pelvis: as turned onto the axis, or, published, subtracted."""
+  return rectified if config.data.rectify else rays - rays[..., :1, :]
+
+
+def draw(config: ml_collections.ConfigDict, frozen: Any, keys: jax.Array) -> jax.Array:
+  """A batch of normalised 2D poses (b, J, 2)."""
+  rays = jax.vmap(lambda key: rays_of(config, frozen['train'], key))(keys)
+  return rays / (config.c * frozen['unit'])
+
+
+def views_of(
+  config: ml_collections.ConfigDict, poses: dict[str, np.ndarray], name: str
+) -> dict[str, np.ndarray]:
+  """Single people and scenes of a set.
+
+  Returns:
+    For each group, `single`, `apart_2` ... `apart_5`, `close_2`, `side_2`: `<group>_levelled`,
+    `_rays`, `_rectified`, `_depth`, `_distance`, `_theta`, `_pitch` of `pose_views.Views` with
+    leading axis S.
+  """
+  pool, data = jnp.asarray(poses[name]), config.data
+  base = jax.random.fold_in(jax.random.key(config.seed), 100 + _STREAMS[name])
+  arrays: dict[str, np.ndarray] = {}
+
+  def body(key: jax.Array) -> jax.Array:
+    pick, bones = jax.random.split(key)
+    pose = pool[jax.random.randint(pick, (), 0, len(pool))]
+    # Of motion capture only sizes vary here: held-out people keep their own proportions.
+    return pose_views.vary_bones(bones, pose, SKELETON, 0.0, data.size_spread)
+
+  def single(key: jax.Array) -> pose_views.Views:
+    body_key, key = jax.random.split(key)
+    return pose_views.sample_person(key, body(body_key), cameras(config), data.reach_mm)
+
+  def group(layout: pose_views.Layout, count: int):
+    def one(key: jax.Array) -> pose_views.Views:
+      body_key, key = jax.random.split(key)
+      people = jax.vmap(body)(jax.random.split(body_key, count))
+      return pose_views.sample_group(key, people, cameras(config), layout)
+    return one
+
+  makers = {'single': (single, config.scenes.single)}
+  for layout, count in groups():
+    makers[f'{layout}_{count}'] = (group(layout, count), config.scenes.count)
+  for number, (label, (make, count)) in enumerate(makers.items()):
+    keys = jax.random.split(jax.random.fold_in(base, number), count)
+    views = jax.jit(jax.vmap(make))(keys)
+    arrays |= {f'{label}_{field}': np.asarray(x) for field, x in views._asdict().items()}
+  return arrays
+
+
+def groups() -> tuple[tuple[pose_views.Layout, int], ...]:
+  """(layout, people) of the scenes that are measured."""
+  return (('close', 2), ('side', 2), *(('apart', count) for count in PEOPLE))
+
+
+def read_views(arrays: dict[str, np.ndarray], label: str) -> pose_views.Views:
+  """Views of a set's product."""
+  return pose_views.Views(*(
+    np.asarray(arrays[f'{label}_{field}']) for field in pose_views.Views._fields
+  ))

@@ -1,0 +1,291 @@
+"""The lifting wiring: the training step against its equations, the mirror, scenes, configs."""
+
+import runpy
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from posejax.geometry import lifting
+from posejax.methods.base import ONE_DEVICE, Collectives, Context
+from posejax.methods.lifting import METHOD, compose, infill, lift, people, prior, schedule, step
+from posejax.metrics import scenes as scene_metrics
+from posejax.models import lifter as lifter_lib
+from posejax.synth import pose_views
+from posejax.training import config as config_lib
+from posejax.training import stages
+
+get_config = runpy.run_path('configs/lifting.py')['get_config']
+B, J = 6, people.SKELETON.num_joints
+UNIT = 0.13
+RNG = np.random.default_rng(0)
+# Standing stick figures, good enough for everything that is tested here.
+BODY = RNG.normal(size=(20, J, 3)) * 60
+BODY += np.linspace(0, 1700, J)[None, :, None] * (0, 0, 1)
+BODY[:, 0] = (0, 0, 900)
+BODY[:, people.FEET] = ((80, 0, 0), (-80, 0, 20))
+BODY = BODY.astype(np.float32)
+
+
+def changed(preset='smoke', **switches):
+  config = get_config(preset).unlock()
+  for name, value in switches.items():
+    config.lifter[name] = value
+  return config
+
+
+def frozen_of(config):
+  flow = prior.flow_lib.Flow(prior.shape(config))
+  params = flow.init(jax.random.key(3), jnp.zeros((1, flow.config.dims)))['params']
+  return {
+    'train': BODY, 'unit': np.float32(UNIT), 'spread': np.float32(0.05), 'flow': params,
+    'ratios': np.ones(people.SKELETON.num_limbs, np.float32), 'parts': {},
+  }
+
+
+def lifter_params(config, seed=1):
+  module = lifter_lib.Lifter(step.shape(config))
+  return module.init(jax.random.key(seed), jnp.zeros((1, J, 2)))['params']
+
+
+def a_batch(config, frozen, count=B):
+  keys = jax.random.split(jax.random.key(2), count)
+  return jax.jit(lambda f, k: lift.draw(config, f, k))(frozen, keys)
+
+
+@pytest.mark.parametrize('preset', ['', 'paper', 'links', 'smoke', 'links,smoke'])
+def test_configs_keep_their_rules(preset):
+  config = get_config(preset)
+  config_lib.validate(config, METHOD.rules)
+  assert list(stages.stage_keys(METHOD, config)) == [
+    'poses', 'validation', 'flow', 'parts', 'infill', 'lifter', 'choice', 'test',
+  ]
+
+
+def test_an_unknown_preset_names_what_there_is():
+  with pytest.raises(ValueError, match=r"unknown preset 'huge'; known: paper, "):
+    get_config('huge')
+
+
+def test_a_seed_of_the_lifters_keeps_the_flow():
+  ours, theirs = (stages.stage_keys(METHOD, changed(seed=seed)) for seed in (0, 1))
+  assert {name for name in ours if ours[name] != theirs[name]} == {'lifter', 'choice'}
+
+
+def test_training_poses_are_normalised_and_rectified():
+  config = get_config('smoke')
+  poses = people.draw(config, frozen_of(config), jax.random.split(jax.random.key(0), 16))
+  assert poses.shape == (16, J, 2)
+  np.testing.assert_allclose(poses[:, 0], 0, atol=1e-6)
+  # 1.7 m of a body some 5.5 m away, over c s̄.
+  height = np.ptp(np.asarray(poses)[..., 1], axis=1)
+  assert 0.5 < np.median(height) * config.c * UNIT / (1.7 / 5.5) < 1.5
+
+
+@pytest.mark.parametrize('kind', lifter_lib.KINDS)
+def test_the_step_is_its_equations(kind):
+  config = changed(kind=kind)
+  frozen, params = frozen_of(config), lifter_params(config)
+  batch = a_batch(config, frozen)
+  found = jax.jit(lambda p: step.turned(config, p, batch, ONE_DEVICE))(params)
+  module = lifter_lib.Lifter(step.shape(config))
+  depth, theta = module.apply({'params': params}, batch.poses)
+  c, count = config.c, depth.shape[1]
+  assert len(found.poses) == count * B
+  spread = max(np.std(theta, ddof=1), config.lifter.std_floor)
+  for k in range(count):
+    for i in range(B):
+      row, p = k * B + i, np.asarray(batch.poses[i], np.float64)
+      z = np.maximum(np.asarray(depth[i, k], np.float64) + c, 1)
+      x = np.concatenate([p * z[:, None], z[:, None] - c], 1)
+      x_angle = float(-np.mean(theta) + spread * batch.normal[i])
+      turns = (
+        lifting.turn_x(jnp.asarray(x_angle)), lifting.turn_y(batch.azimuth[i]),
+        lifting.turn_x(theta[i]),
+      )
+      rotation = np.linalg.multi_dot([np.asarray(t, np.float64) for t in turns])
+      y = x @ rotation.T
+      q = y[:, :2] / (y[:, 2:] + c)
+      np.testing.assert_allclose(found.seen[row], q, atol=2e-5)
+      again, _ = module.apply({'params': params}, jnp.asarray(q[None], jnp.float32))
+      z_again = np.asarray(again[0, k]) + c
+      y_again = np.concatenate([q * z_again[:, None], z_again[:, None] - c], 1)
+      np.testing.assert_allclose(found.again[row], y_again, atol=2e-4)
+      np.testing.assert_allclose(found.back[row], y_again @ rotation, atol=2e-4)
+
+
+def test_theta_statistics_are_of_the_global_batch_with_gradients():
+  theta = jnp.array([0.1, -0.2, 0.3, 0.4])
+  middle, spread = step.statistics(theta, 0.0, ONE_DEVICE)
+  np.testing.assert_allclose([middle, spread], [np.mean(theta), np.std(theta, ddof=1)], rtol=1e-6)
+  gradient = jax.grad(lambda t: step.statistics(t, 0.0, ONE_DEVICE)[1])(theta)
+  expected = (np.asarray(theta) - np.mean(theta)) / (3 * np.std(theta, ddof=1))
+  np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+  # Two devices of two examples: what each of them says must be the whole batch's.
+  both = jax.vmap(
+    lambda t: step.statistics(t, 0.0, Collectives(
+      lambda tree: jax.tree.map(lambda x: jax.lax.psum(x, 'd'), tree), lambda tree: tree
+    )), axis_name='d',
+  )(theta.reshape(2, 2))
+  np.testing.assert_allclose(both[0], [middle, middle], rtol=1e-6)
+  np.testing.assert_allclose(both[1], [spread, spread], rtol=1e-6)
+
+
+def test_the_floor_keeps_theta_from_collapse():
+  same = jnp.full(4, 0.2)
+  middle, spread = step.statistics(same, 0.12, ONE_DEVICE)
+  assert float(spread) == pytest.approx(0.12) and float(middle) == pytest.approx(0.2)
+  assert np.isfinite(jax.grad(lambda t: step.statistics(t, 0.0, ONE_DEVICE)[1])(same)).all()
+
+
+@pytest.mark.parametrize('name', [name for name in step.TERMS if name != 'parts'])
+def test_every_loss_is_a_switch(name):
+  config = changed()
+  values = {term: jnp.asarray(2.0) for term in step.TERMS if term != 'parts'}
+  weight = config.lifter.weights[name]
+  full = float(step.total(config, values))
+  config.lifter.weights[name] = 0.0
+  assert full - float(step.total(config, values)) == pytest.approx(2 * weight)
+
+
+def test_losses_have_finite_gradients_and_sampled_poses_are_a_second_half():
+  config = changed('links,smoke')
+  frozen, params = frozen_of(config), lifter_params(config)
+  batch = a_batch(config, frozen)
+  assert batch.poses.shape == (2 * B, J, 2) and batch.normal.shape == (2 * B,)
+  plain = a_batch(changed(kind='left_right', blocks=3), frozen)
+  np.testing.assert_allclose(batch.poses[:B], plain.poses, atol=1e-6)
+  change = np.abs(np.asarray(batch.poses[B:] - batch.poses[:B]))
+  assert 0 < change[:, 1:].mean() < 0.2
+  np.testing.assert_allclose(batch.poses[:, 0], 0, atol=1e-7)
+
+  def loss(p):
+    found = step.turned(config, p, batch, ONE_DEVICE)
+    return step.total(config, step.terms_of(config, found, frozen))
+
+  gradient = jax.jit(jax.grad(loss))(params)
+  norms = [float(jnp.abs(x).max()) for x in jax.tree.leaves(gradient)]
+  assert np.isfinite(norms).all() and max(norms) > 0
+
+
+def test_the_mirror_is_told_by_the_cue():
+  """The lower pelvis is seen from farther above: true θ falls with v, a mirrored one rises."""
+  keys = jax.random.split(jax.random.key(4), 50)
+  cameras = pose_views.CameraRange((-0.1, 0.35), (4000.0, 7000.0))
+  poses = jnp.asarray(BODY[:2])
+  views = jax.vmap(lambda key: pose_views.sample_group(key, poses, cameras, 'apart'))(keys)
+  theta, height = np.asarray(views.theta), np.asarray(views.rays)[:, :, 0, 1]
+  noisy = theta + RNG.normal(size=theta.shape) * 0.02
+  assert lift.cue_correlation(theta, height) < -0.95
+  assert lift.cue_correlation(noisy, height) < -0.5
+  assert lift.cue_correlation(-noisy, height) > 0.5
+  assert lift.cue_correlation(0 * theta, height) == 0
+
+
+def test_the_choice_asks_the_cue_first_then_the_loss():
+  scores, cue = np.array([1.0, 2.0, 3.0]), np.array([0.4, -0.1, -0.6])
+  assert lift.best(scores, cue, use_cue=True) == 1
+  assert lift.best(scores, cue, use_cue=False) == 0
+  assert lift.best(scores, np.abs(cue), use_cue=True) == 0  # all mirrored: the loss decides
+
+
+@pytest.fixture(scope='module')
+def scene():
+  """Exact scenes of the standing bodies."""
+  cameras = pose_views.CameraRange((0.05, 0.3), (4000.0, 6000.0))
+  keys = jax.random.split(jax.random.key(5), 12)
+
+  def one(key):
+    picked = jax.random.randint(key, (3,), 0, len(BODY))
+    return pose_views.sample_group(key, jnp.asarray(BODY)[picked], cameras, 'apart')
+
+  return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys))
+
+
+def errors_of(found, views):
+  return scene_metrics.summary(compose.errors(found, views))
+
+
+def test_the_oracle_about_the_camera_is_exact(scene):
+  config = get_config('smoke')
+  given = compose.oracle(config, scene, UNIT)
+  found = compose.composed(config, UNIT, 'ground', given)
+  # Lower feet stand 0 or 20 mm above the floor: the deeper one of each person at 0.
+  assert errors_of(found, scene)['pa_mpjpe_mm'] < 1
+
+
+def test_the_published_composition_misses_by_its_floor(scene):
+  config = get_config('smoke')
+  floor = errors_of(compose.floor(scene), scene)
+  found = errors_of(
+    compose.composed(config, UNIT, 'published', compose.oracle(config, scene, UNIT)), scene
+  )
+  assert floor['pa_mpjpe_mm'] > 100 and found['pa_mpjpe_mm'] > 100
+  assert floor['se_percent'] < found['se_percent']
+
+
+def test_all_rows_are_made_and_joint_is_not_the_same_as_plain(scene):
+  config = changed(width=4)
+  networks = {'lifter': lifter_params(config), 'infill': None}
+  found = compose.everything(config, networks, scene, UNIT, jax.random.key(6))
+  assert set(compose.ROWS) | set(compose.ORACLES) | {'floor', 'noisy_both'} <= set(found)
+  for name, poses in found.items():
+    assert poses.shape == scene.levelled.shape and np.isfinite(poses).all(), name
+  assert np.abs(found['joint'] - found['plain']).max() > 1e-3
+
+
+def test_spoiling_moves_the_root_and_leaves_joints_out():
+  pose = jnp.asarray(RNG.normal(size=(200, J, 2)), jnp.float32)
+  keys = jax.random.split(jax.random.key(7), 200)
+  given, seen = jax.vmap(infill.spoil, (0, 0, None, None))(keys, pose, 0.01, 0.25)
+  np.testing.assert_allclose(given[:, 0], 0, atol=1e-6)
+  assert seen[:, 0].all() and float(seen[:, 1:].mean()) == pytest.approx(0.75, abs=0.03)
+  # A joint and the root are both moved: √2 · 0.01.
+  change = np.asarray(given - (pose - pose[:, :1]))[:, 1:]
+  assert change.std() == pytest.approx(0.01 * 2**0.5, rel=0.1)
+
+
+def test_rates_fall_as_they_should():
+  settings = get_config('paper').lifter
+  rate = schedule.rate(settings)
+  np.testing.assert_allclose(
+    [rate(jnp.asarray(s)) for s in (0, settings.epoch, 2 * settings.epoch)],
+    [2e-4, 1.9e-4, 1.805e-4], rtol=1e-6,
+  )
+
+
+def test_the_lifters_start_as_mirror_images():
+  config = changed(count=3)
+  products = {
+    'poses': people.Product(arrays={
+      'train': BODY, 'validation': BODY, 'unit': np.float32(UNIT),
+      'ratios': np.ones(people.SKELETON.num_limbs, np.float32),
+    }),
+    'flow': people.Product(params={'flow': frozen_of(config)['flow']}),
+    'parts': people.Product(),
+    'validation': people.Product(arrays={
+      f'single_{name}': x for name, x in pose_views.sample_group(
+        jax.random.key(0), jnp.asarray(BODY[:1]), people.cameras(config), 'apart'
+      )._asdict().items()
+    }),
+  }
+  products['validation'] = people.Product(arrays={
+    name: np.asarray(x)[None] for name, x in products['validation'].arrays.items()
+  })
+  stage = lift.build(config, products)
+  params, _ = stage.init(jax.random.key(0))
+  assert list(params) == ['lifter_0', 'lifter_1', 'lifter_2']
+  batch = stage.sources['poses'].device(
+    stage.frozen, {}, jax.random.split(jax.random.key(1), B)
+  )
+  module = lifter_lib.Lifter(step.shape(config))
+  first, second, third = (
+    module.apply({'params': params[name]}, batch.poses).depth for name in params
+  )
+  np.testing.assert_allclose(first, -second, atol=1e-6)
+  assert float(jnp.abs(first - third).max()) > 1e-4
+  context = Context(params, {}, stage.frozen, jax.random.key(2), ONE_DEVICE)
+  values = jax.jit(stage.sources['poses'].losses)(context, batch)
+  assert set(values.terms) == set(params)
+  assert all(np.isfinite(total) and weight == B for total, weight in values.terms.values())
