@@ -95,6 +95,9 @@ def test_differences_are_those_of_people_who_are_there():
   moved[0, 1] += 9  # nobody's
   moved[0, 0, 3, 2] += 0.03
   assert exporting.difference(one._replace(joints_camera=moved), one) == pytest.approx(0.03)
+  nobody = one._replace(valid=np.zeros((1, 2), bool))
+  with pytest.raises(exporting.ExportError, match='differ by 9 in joints_camera'):
+    exporting.difference(nobody._replace(joints_camera=moved), nobody)
 
 
 @pytest.mark.parametrize(('change', 'words'), [
