@@ -1,7 +1,8 @@
 """A thousand damaged results: `python -m tests.inference.fuzz_schema [--count=1000]`.
 
-Each must give a scene or a one-line SchemaError, within 10 s of CPU time and 1 GB above the idle process (the
-kernel's limit on its data). A summary is printed; the exit code is 1 if anything else happened.
+Each must give a scene or a one-line SchemaError, within 10 s of CPU time and 1 GB above the idle
+process (the kernel's limit on its data). A summary is printed; the exit code is 1 if anything else
+happened.
 """
 
 import argparse
