@@ -61,9 +61,16 @@ def _plane(people: np.ndarray, axes: tuple[int, int]) -> np.ndarray:
 
 
 def _fit(ax: Axes, points: np.ndarray, margin: float) -> None:
+  """Limits around points that keep one scale: the narrower side is widened to the axes' shape."""
   low, high = points.min((0, 1)) - margin, points.max((0, 1)) + margin
-  ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-  ax.set_aspect('equal', adjustable='datalim')
+  box = ax.get_position().size * ax.figure.get_size_inches()
+  half = (high - low) / 2
+  half = np.maximum(half, half[::-1] * box / box[::-1])
+  middle = (low + high) / 2
+  ax.set(
+    xlim=(middle[0] - half[0], middle[0] + half[0]),
+    ylim=(middle[1] - half[1], middle[1] + half[1]),
+  )
 
 
 def _draw(

@@ -14,7 +14,7 @@ from posejax.metrics import scenes as scene_metrics
 from posejax.models import lifter as lifter_lib
 from posejax.synth import pose_views
 from posejax.training import config as config_lib
-from posejax.training import stages
+from posejax.training import parallel, stages
 
 get_config = runpy.run_path('configs/lifting.py')['get_config']
 B, J = 6, people.SKELETON.num_joints
@@ -130,6 +130,31 @@ def test_theta_statistics_are_of_the_global_batch_with_gradients():
   )(theta.reshape(2, 2))
   np.testing.assert_allclose(both[0], [middle, middle], rtol=1e-6)
   np.testing.assert_allclose(both[1], [spread, spread], rtol=1e-6)
+
+
+def test_gradients_through_the_statistics_are_the_same_on_two_devices():
+  """A sum over devices inside a loss: its gradient must reach every device's examples."""
+
+  def program(w, frozen, host, indices):
+    share = parallel.collectives()
+
+    def objective(w):
+      theta = jnp.sin(w * (1 + indices))
+      middle, spread = step.statistics(theta, 0.0, share)
+      return ((theta - middle) ** 3 + spread * jnp.cos(indices)).sum() / 4
+
+    return share.sum(jax.grad(objective)(w))
+
+  def plain(w):
+    theta = np.sin(w * (1 + np.arange(4)))
+    return (((theta - theta.mean()) ** 3) + theta.std(ddof=1) * np.cos(np.arange(4))).mean()
+
+  w = jnp.asarray(0.7)
+  expected = (plain(0.7 + 1e-5) - plain(0.7 - 1e-5)) / 2e-5
+  for count in (1, 2):
+    devices = parallel.Devices(jax.local_devices()[:count])
+    found = devices.compile(program)(w, {}, {}, devices.example_indices(4))
+    assert float(found) == pytest.approx(expected, rel=1e-3), count
 
 
 def test_the_floor_keeps_theta_from_collapse():
@@ -285,7 +310,11 @@ def test_the_lifters_start_as_mirror_images():
   )
   np.testing.assert_allclose(first, -second, atol=1e-6)
   assert float(jnp.abs(first - third).max()) > 1e-4
-  context = Context(params, {}, stage.frozen, jax.random.key(2), ONE_DEVICE)
-  values = jax.jit(stage.sources['poses'].losses)(context, batch)
+
+  def losses(params, frozen):
+    context = Context(params, {}, frozen, jax.random.key(2), ONE_DEVICE)
+    return stage.sources['poses'].losses(context, batch)
+
+  values = jax.jit(losses)(params, stage.frozen)
   assert set(values.terms) == set(params)
   assert all(np.isfinite(total) and weight == B for total, weight in values.terms.values())
