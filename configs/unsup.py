@@ -37,7 +37,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'world': {
       'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
       'elevation_deg': (0.0, 15.0), 'gap': 0.45,
-      'images_a': 5000, 'images_b': 6000, 'validation': 300, 'test': 600,
+      'images_a': 4000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
       'kind': 'synthetic', 'weights': '', 'stages': 2, 'threshold': 0.1,
@@ -45,7 +45,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
       'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
       'background': False, 'strided': True, 'leak': 0.1,
-      'batch': 8, 'steps': 4200, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
+      'batch': 8, 'steps': 3600, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.15, 'contrast': 0.3, 'tint': 0.15,
     },
