@@ -11,6 +11,8 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from posejax.data.captured_poses import CapturedPosesError
+from posejax.data.images import ImageError
+from posejax.data.teacher_cache import CacheError
 from posejax.data.weights import WeightsError
 from posejax.methods import crossmodal, lifting
 from posejax.methods.base import Method
@@ -23,7 +25,7 @@ METHODS = {method.name: method for method in (crossmodal.METHOD, crossmodal.PHOT
 # What the person at the keyboard can mend: told in one line, without a trace.
 FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
-  WeightsError, trainer.NonFiniteError,
+  WeightsError, ImageError, CacheError, trainer.NonFiniteError,
 )
 
 
