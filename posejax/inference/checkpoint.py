@@ -77,7 +77,7 @@ class LazyProducts(Mapping):
 
 def load(
   folder: pathlib.Path, methods: Mapping[str, Method], cache: pathlib.Path | None = None,
-  without: tuple[str, ...] = (),
+  without: tuple[str, ...] = (), poses_2d: bool = False,
 ) -> Run:
   """Opens a run.
 
@@ -86,6 +86,7 @@ def load(
     methods: name → method; the config says which one.
     cache: where the stages live; `<folder>/stages` where None.
     without: stages to leave out, such as a second stage.
+    poses_2d: the run must lift 2D poses; else it must infer from images.
 
   Raises:
     CheckpointFolderError: no run, or one of another version.
@@ -96,8 +97,13 @@ def load(
   method = methods.get(flat.get('method', next(iter(methods))))
   if method is None:
     raise CheckpointFolderError(f'{path}: method {flat["method"]!r} is none of {names}')
-  if method.infer is None or method.side is None or method.skeleton is None:
-    raise CheckpointFolderError(f'{path}: method {method.name} infers nothing from images')
+  images = method.infer is not None and method.side is not None
+  if method.skeleton is None or not (method.lift if poses_2d else images):
+    instead = '; give it --poses2d instead of --input' if method.lift else ''
+    raise CheckpointFolderError(
+      f'{path}: method {method.name} infers nothing from {"2D poses" if poses_2d else "images"}'
+      + instead * (not poses_2d)
+    )
   config = nested(flat)
   try:
     config_lib.validate(config, method.rules)

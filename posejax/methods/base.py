@@ -372,7 +372,9 @@ class Method:
     infer: (config, products) → function: uint8 images (B, S, S, 3) → People with leading axis B, by
       the camera `geometry.camera.fixed_intrinsics(S)`.
     side: (config) → S, px.
-    skeleton: of the joints that `infer` gives.
+    skeleton: of the joints that `infer` and `lift` give.
+    lift: (config, products) → function: 2D poses alone, tangents (F, P, J, 2) and seen (F, P, J), →
+      camera-centred mm (F, P, J, 3) and who could be lifted (F, P).
   """
 
   name: str
@@ -383,6 +385,7 @@ class Method:
   infer: Callable[..., Callable[[jax.Array], People]] | None = None
   side: Callable[[ml_collections.ConfigDict], int] | None = None
   skeleton: Skeleton | None = None
+  lift: Callable[..., Callable[[np.ndarray, np.ndarray, bool], Tree]] | None = None
 
   def plan(self, name: str) -> StagePlan:
     """The stage of that name."""

@@ -9,7 +9,17 @@ import pytest
 
 from posejax.geometry import lifting
 from posejax.methods.base import ONE_DEVICE, Collectives, Context
-from posejax.methods.lifting import METHOD, compose, infill, lift, people, prior, schedule, step
+from posejax.methods.lifting import (
+  METHOD,
+  compose,
+  infer,
+  infill,
+  lift,
+  people,
+  prior,
+  schedule,
+  step,
+)
 from posejax.metrics import scenes as scene_metrics
 from posejax.models import lifter as lifter_lib
 from posejax.synth import pose_views
@@ -318,3 +328,29 @@ def test_the_lifters_start_as_mirror_images():
   values = jax.jit(losses)(params, stage.frozen)
   assert set(values.terms) == set(params)
   assert all(np.isfinite(total) and weight == B for total, weight in values.terms.values())
+
+
+def test_a_users_poses_stay_on_their_rays_at_the_assumed_size(scene):
+  config = changed(width=4)
+  config.infill.steps = 0
+  body = float(people.total_bones(jnp.asarray(BODY)).mean())
+  run = infer.lifter(config, {
+    'choice': people.Product(params={'lifter': lifter_params(config)}),
+    'infill': people.Product(),
+    'poses': people.Product(arrays={'unit': UNIT, 'trunk': 0.9 * UNIT, 'body': body}),
+  })
+  rays = np.array(scene.rays)
+  seen = np.ones(rays.shape[:3], bool)
+  seen[0, 1, 5:] = False  # 5 joints are too few
+  seen[1, 0, 0] = False  # nothing to hang a person on
+  joints, valid = run(rays, seen, True)
+  assert valid.sum() == valid.size - 2 and not valid[0, 1] and not valid[1, 0]
+  np.testing.assert_array_equal(joints[~valid], 0)
+  ratio = joints[..., :2][valid] / joints[..., 2:][valid]
+  np.testing.assert_allclose(ratio, rays[valid], atol=1e-4)
+  sizes = np.asarray(people.total_bones(jnp.asarray(joints)))
+  for row, there in zip(sizes, valid, strict=True):
+    assert row[there].mean() == pytest.approx(body, rel=1e-3)
+  # Twice as large in the picture: half as far, and the same people.
+  nearer, _ = run(2 * rays, seen, True)
+  assert nearer[valid][:, 0, 2].mean() < 0.7 * joints[valid][:, 0, 2].mean()

@@ -7,12 +7,13 @@ Where each piece of the paper is:
   lifter, θ             lift.py, models/lifter.py          the step       step.py, losses/lifting.py
   Eq. 2, Eq. 3, scale   geometry/composition.py            Table 1        compose.py
   the metrics           metrics/scenes.py                  the report     evaluation.py, wording.py
+  a user's 2D poses     infer.py
 
 Stages, in order: poses, validation, flow, parts, infill, lifter, choice, test.
 """
 
 from posejax.methods.base import Method
-from posejax.methods.lifting import evaluation, infill, lift, people, prior
+from posejax.methods.lifting import evaluation, infer, infill, lift, people, prior
 from posejax.methods.lifting.rules import RULES
 
 METHOD = Method(
@@ -24,4 +25,6 @@ METHOD = Method(
   rules=RULES,
   splits=('validation', 'test'),
   evaluate=evaluation.evaluate_run,
+  skeleton=people.SKELETON,
+  lift=infer.lifter,
 )

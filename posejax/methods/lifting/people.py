@@ -27,7 +27,7 @@ from posejax.synth.poses import sample_local_poses
 
 SKELETON = J17
 FEET = tuple(SKELETON.index(name) for name in ('r_foot', 'l_foot'))
-HEAD = SKELETON.index('head_top')
+HEAD, NECK = SKELETON.index('head_top'), SKELETON.index('neck')
 PEOPLE = (2, 3, 4, 5)  # of the scenes that are measured
 
 _POSE_FIELDS = (
@@ -69,7 +69,8 @@ def make_poses(config: ml_collections.ConfigDict, products: dict[str, Product]) 
 
   Returns:
     train, validation, test (N, J, 3) mm; ratios (L,) mean relative bone lengths; unit () s̄ in
-    tangents; mean (J, 3) mm, the mean training pose facing x.
+    tangents, trunk () the same of pelvis and neck; body () mm, mean length of all bones together;
+    mean (J, 3) mm, the mean training pose facing x.
 
   Raises:
     CapturedPosesError: the folder of motion capture cannot be used.
@@ -94,8 +95,16 @@ def make_poses(config: ml_collections.ConfigDict, products: dict[str, Product]) 
     **{name: np.asarray(poses, np.float32) for name, poses in sets.items()},
     'ratios': np.asarray(relative_bones(train, SKELETON.limbs).mean(0)),
     'unit': np.asarray(jnp.linalg.norm(drawn[:, HEAD], axis=-1).mean()),
+    'trunk': np.asarray(jnp.linalg.norm(drawn[:, NECK], axis=-1).mean()),
+    'body': np.asarray(total_bones(train).mean()),
     'mean': facing(np.asarray(train)).mean(0).astype(np.float32),
   })
+
+
+def total_bones(poses: jax.Array) -> jax.Array:
+  """(..., J, 3) → (...) lengths of all bones together."""
+  ends = np.array(SKELETON.limbs)
+  return jnp.linalg.norm(poses[..., ends[:, 1], :] - poses[..., ends[:, 0], :], axis=-1).sum(-1)
 
 
 def spread_out(poses: np.ndarray, most: int) -> np.ndarray:
