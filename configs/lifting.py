@@ -66,8 +66,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
 
 
 def _paper(config: ml_collections.ConfigDict) -> None:
-  # An epoch: CHI3D's two training subjects have about 156 · batches of 256 in all four views; ours
-  # are drawn anew, so the steps of an epoch are what its 40,000 poses give.
+  # Ours are drawn anew in each step: an epoch is as many batches as there are poses.
   epoch = config.data.train // 256
   published = {
     'width': 1024, 'batch': 256, 'learning_rate': 2e-4, 'decay': 'epochs', 'epoch': epoch,

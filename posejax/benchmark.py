@@ -8,11 +8,19 @@ import argparse
 import pathlib
 import sys
 
-from posejax.benchmarks import crossmodal, geometry, harness, heatmaps, mobilenet_pose, synth
+from posejax.benchmarks import (
+  crossmodal,
+  geometry,
+  harness,
+  heatmaps,
+  lifting,
+  mobilenet_pose,
+  synth,
+)
 
 TOPICS = {
   'geometry': geometry.rows, 'heatmaps': heatmaps.rows, 'synth': synth.rows,
-  'crossmodal': crossmodal.rows, 'dm14': mobilenet_pose.rows,
+  'crossmodal': crossmodal.rows, 'dm14': mobilenet_pose.rows, 'lifting': lifting.rows,
 }
 
 
