@@ -127,7 +127,7 @@ def _long(config: ml_collections.ConfigDict) -> None:
   config.world.update({'images_a': 12_000, 'images_b': 16_000, 'validation': 600, 'test': 1000})
   config.teacher.update({
     'front': ((16,), (32, 32), (64, 64), (128, 128)), 'cpm': (128, 64), 'stage1': (64, 64),
-    'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 9000,
+    'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 9000, 'learning_rate': 3e-3,
   })
   config.align.update({'batch_images': 24, 'batch_scenes': 24, 'steps': (1000, 9000, 3000)})
   config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
@@ -173,10 +173,10 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   config.scenes.max_people = 4
   config.prior.update({
     'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
-    'disc_body': 1024, 'batch': 32, 'learning_rate': 1e-4, 'discriminator_rate': 1e-4,
-    'local_weight': 0.0, 'limit_weight': 0.0,
+    'disc_body': 1024, 'batch': 32, 'steps': 31_250, 'learning_rate': 1e-4,
+    'discriminator_rate': 1e-4, 'local_weight': 0.0, 'limit_weight': 0.0,
   })
-  config.teacher.optimizer = 'adam'
+  config.teacher.update({'optimizer': 'adam', 'learning_rate': 1e-4, 'steps': 100_000})
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,
@@ -225,7 +225,6 @@ def _maps(config: ml_collections.ConfigDict) -> None:
   config.align.update({
     'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 1700, 0),
   })
-  config.save_every = 1700
 
 
 _PRESETS = {

@@ -209,6 +209,7 @@ class StagePlan:
       config leaves nothing to train.
     make: (config, products of `reads`) → Product, for a stage that computes without training.
       Just one of `build` and `make` is given.
+    version: of its code; to be raised whenever the same config gives another product.
     files: config fields (dotted) below `fields` that name a file or folder, or nothing: its content
       decides, not its name.
   """
@@ -220,6 +221,7 @@ class StagePlan:
   build: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Stage | Product] | None = None
   make: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Product] | None = None
   files: tuple[str, ...] = ()
+  version: int = 1
 
   def __post_init__(self):
     if (self.build is None) == (self.make is None):

@@ -139,13 +139,21 @@ class Checkpoints:
     return step, tree
 
   def best(self) -> int | None:
-    """The good step with the best selection metric (the newest without a selection), or None."""
+    """The good step with the best selection metric, or None.
+
+    The first of equals; the newest without a selection, and where no step has a metric to speak of.
+    """
     steps = self.steps()
     if not self._selection:
       return steps[-1] if steps else None
     ranks = {step: self._metrics(step) for step in steps}
     ranked = [step for step in steps if ranks[step]]
-    return max(ranked, key=lambda step: self._rank(ranks[step]), default=None)
+
+    def order(step: int) -> tuple[float, int]:
+      rank = self._rank(ranks[step])
+      return rank, step if rank == -math.inf else -step
+
+    return max(ranked, key=order, default=None)
 
   def close(self) -> None:
     """Lets go of the folder."""

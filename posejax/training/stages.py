@@ -42,6 +42,9 @@ def stage_keys(method: Method, config: ml_collections.ConfigDict) -> dict[str, s
     content = {
       'stage': plan.name,
       'version': posejax.__version__,
+      'stage_version': plan.version,
+      # A training keeps the best of the steps that it validates, which are those that it saves.
+      'save_every': config.get('save_every') if plan.build else None,
       'seeds': seeds(plan, config),
       'fields': config_lib.subtree(config, plan.fields) | {
         name: contents[name] for name in plan.files

@@ -27,6 +27,9 @@ from posejax.training.writers import Progress, ScalarWriter, Throughput
 Tree = Any
 
 
+# Steps fold their number into a stage's key, from 0.
+_INIT = 2**32 - 1
+
 class NonFiniteError(RuntimeError):
   """A loss or gradient was not finite. One line: which loss, which step, which batch."""
 
@@ -67,7 +70,7 @@ def run_stage(
 
   Raises:
     Stopped: after Ctrl-C or SIGTERM, with the state saved.
-    NonFiniteError: with the state of the last good step saved.
+    NonFiniteError: the last checkpoint is good; steps since then are lost.
   """
   devices = devices or Devices()
   # Folded with the name's bytes: stages must not share draws, whatever order they run in.
@@ -99,7 +102,7 @@ class _Run:
     self.name, self.stage, self.schedule, self.devices = name, stage, schedule, devices
     self.checkpoints, self.key = checkpoints, key
     self.total = sum(phase.steps for phase in stage.phases)
-    state = train_state.create(stage, jax.random.fold_in(key, 0))
+    state = train_state.create(stage, jax.random.fold_in(key, _INIT))
     restored = checkpoints.restore(state)
     self.first = restored[0] if restored else 0
     self.state: TrainState = devices.replicate(restored[1] if restored else state)
@@ -130,8 +133,9 @@ class _Run:
           progress.advance()
           if done % self.schedule.save_every == 0 or at_end or stop.requested:
             self._require_good(done)
-            self._save(done, validate=not stop.requested or at_end)
-          if stop.requested and not at_end:
+            # Whether a stop is wished or not: which steps may be kept must not depend on it.
+            self._save(done, validate=done % self.schedule.save_every == 0 or at_end)
+          if stop.requested:
             raise Stopped(
               f'{stop.requested}: {self.name} is saved at step {done} of {self.total}; '
               'the same command goes on from there'
@@ -163,7 +167,7 @@ class _Run:
       self.writer.write(done, {**scalars, **throughput.scalars()})
 
   def _require_good(self, done: int) -> None:
-    """Raises NonFiniteError if a step went bad since the last look, with the good state saved."""
+    """Raises NonFiniteError if a step went bad since the last look; the last save is good."""
     bad = int(self.state.bad_step)
     if bad == train_state.GOOD:
       return

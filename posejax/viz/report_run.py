@@ -125,7 +125,8 @@ def _built(
   if not plan.build:
     return None
   try:
-    return plan.build(config, {name: products[name] for name in plan.reads})
+    built = plan.build(config, {name: products[name] for name in plan.reads})
+    return built if isinstance(built, Stage) else None
   except (OSError, ValueError, RuntimeError):
     # What only a training reads, such as captured poses, need not be here any more: the report
     # goes without the names of the phases.

@@ -11,7 +11,7 @@ from posejax.geometry import camera, kinematics
 from posejax.geometry.skeleton import J15
 from posejax.heatmaps import People2D
 from posejax.methods.base import People
-from posejax.methods.crossmodal import METHOD, align, evaluate, lift, observed, world
+from posejax.methods.crossmodal import METHOD, PHOTOS, align, evaluate, lift, observed, world
 from posejax.models import aae
 from posejax.models.crossmodal import Representation
 from posejax.training import config as config_lib
@@ -48,6 +48,22 @@ def test_a_change_of_the_student_keeps_the_teacher():
 
 
 @pytest.mark.parametrize(
+  'changes',
+  [{'world.nearest_mm': 1500}, {'world.farthest_mm': 9000}, {'save_every': 7}],
+)
+@pytest.mark.parametrize('method', [METHOD, PHOTOS], ids=lambda method: method.name)
+def test_what_decides_the_student_is_in_its_key(changes, method, tmp_path):
+  # Of photographs no earlier stage knows the depths.
+  config = changed()
+  (tmp_path / 'photo').write_bytes(b'1')
+  config.images.dir = str(tmp_path)
+  before = stages.stage_keys(method, config)
+  config.update_from_flattened_dict(changes)
+  after = stages.stage_keys(method, config)
+  assert before['align'] != after['align'] and before['refine'] != after['refine']
+
+
+@pytest.mark.parametrize(
   ('switches', 'expected'),
   [
     ({}, {'distil': ('distl',), 'align': ('distl', 'recon', 'adapt'), 'refine': ('ss', 'recon_h')}),
@@ -61,8 +77,13 @@ def test_a_change_of_the_student_keeps_the_teacher():
       'align': ('label_2d', 'label_3d', 'recon', 'adapt'),
       'refine': ('label_2d', 'label_3d', 'ss', 'recon_h'),
     }),
-    ({'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 4, 2)}, {
-      'align': ('recon',), 'refine': ('recon_h',),
+    ({'distl': False, 'adapt': False, 'ss': False, 'steps': (3, 4, 2)}, {
+      'align': ('recon',), 'refine': ('recon_h',),  # nothing to do in the first phase
+    }),
+    # A tenth of the pictures has labels, the others their teacher.
+    ({'label_2d': True, 'label_share': 0.1}, {
+      'distil': ('label_2d', 'distl'), 'align': ('label_2d', 'distl', 'recon', 'adapt'),
+      'refine': ('label_2d', 'ss', 'recon_h'),
     }),
   ],
 )
@@ -156,7 +177,8 @@ def test_perfect_predictions_are_perfect(pictures):
   assert report['detection_recall_percent'] == report['detection_precision_percent'] == 100
   # 30 of 31 thresholds are above an error of 0: 0 is not below 0.
   assert report['auc_rel_matched'] == pytest.approx(100 * 30 / 31)
-  interval = evaluate.pck_interval(people, truth, 128)
+  sums = evaluate.scene_sums(people, truth, 128)['3dpck_rel_matched']
+  interval = evaluate.interval('3dpck_rel_matched', sums)
   assert tuple(interval) == (100, 100, 100)
 
 

@@ -84,6 +84,21 @@ def test_stopped_twice_equals_uninterrupted(tmp_path, monkeypatch, devices, unin
       assert row in lines
 
 
+@pytest.mark.parametrize('step', [8, STEPS])
+def test_a_stop_where_a_save_is_due_anyway(tmp_path, monkeypatch, devices, uninterrupted, step):
+  # Step 8 is saved and validated: still a candidate for the best step. The last step: nothing is
+  # left to train, and yet the stop is a stop.
+  with monkeypatch.context() as patch:
+    stop_at(patch, step)
+    with pytest.raises(trainer.Stopped, match=f'fit is saved at step {step} of 12'):
+      stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices)
+  rows = [row for row in losses_of(tmp_path) if 'validation/distance' in row]
+  assert rows[-1]['step'] == step
+  assert_same(
+    stages.run(toy.METHOD, toy.config(STEPS), tmp_path, devices=devices), uninterrupted[1]
+  )
+
+
 def test_a_finished_run_is_read_not_made_again(uninterrupted, devices, monkeypatch):
   workdir, products = uninterrupted
   monkeypatch.setattr(trainer, 'run_stage', None)

@@ -54,12 +54,17 @@ from posejax.synth import augment
 
 SKELETON = lift.SKELETON
 NAME = 'align'
+# Beside its own: what D_syn, the camera and the depths that H can say come from.
+_FIELDS = (
+  'align', 'scenes', 'precision', 'prior.source', 'mocap', 'world.image_size', 'world.max_people',
+  'world.nearest_mm', 'world.farthest_mm',
+)
 
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('align', 'scenes', 'precision', 'prior.source', 'mocap'), build=build,
+    NAME, fields=_FIELDS, build=build,
     files=('mocap.dir',),
     seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
@@ -134,11 +139,14 @@ def _phases(config: ml_collections.ConfigDict) -> tuple[Phase, ...]:
   settings = config.align
   student = settings.root_source == 'student'
   roots, roots_scenes = (('roots',), ('roots_scenes',)) if student else ((), ())
-  images = supervised(config) or (('distl',) if settings.distl else ())
+  taught = ('distl',) if settings.distl else ()
+  labels = supervised(config)
+  # Labels of a part of the pictures leave the others to the teacher.
+  images = labels + taught if settings.label_share < 1 else labels or taught
   scenes = (('recon',) if settings.recon else ()) + (
     ('adapt',) if settings.recon and settings.adapt else ()
   )
-  late = supervised(config) + (('ss',) if settings.ss else ()) or images
+  late = labels + (('ss',) if settings.ss else ()) or images
   late_scenes = ('recon_h',) if settings.recon else ()
   rows = (
     ('distil', images, ()), ('align', images, scenes), ('refine', late, late_scenes),
@@ -149,7 +157,8 @@ def _phases(config: ml_collections.ConfigDict) -> tuple[Phase, ...]:
       (('images',) if of_images else ()) + (('scenes',) if of_scenes else ()),
       (of_images + roots if of_images else ()) + (of_scenes + roots_scenes if of_scenes else ()),
     )
-    for (name, of_images, of_scenes), steps in zip(rows, settings.steps, strict=True) if steps
+    for (name, of_images, of_scenes), steps in zip(rows, settings.steps, strict=True)
+    if steps and (of_images or of_scenes)
   )
 
 
@@ -210,15 +219,19 @@ class _Wiring:
     observed, truth = batch['observed'], batch['truth']
     v = self.model.latents(params, batch['image'], observed)
     features = self.model.features(params['H'], v)
-    found = self._people(params, features, observed['roots'], observed['rooted'])
-    labelled = self._people(
-      params, features, draws.true_roots(truth), truth['rooted'] & batch['labelled'][:, None]
+    known = batch['labelled'][:, None]
+    taught = observed['rooted'] & ~known if supervised(self.config) else observed['rooted']
+    found = self._people(params, features, observed['roots'], taught)
+    labelled = self._people(params, features, draws.true_roots(truth), truth['rooted'] & known)
+    given = (
+      self._people(params, features, *self._given_roots(batch)) if supervised(self.config)
+      else found
     )
     named = {
       'distl': self._plane(found, observed['joints'], observed['seen']),
       'label_2d': self._plane(labelled, truth['joints'], truth['seen']),
       'label_3d': objectives.pose_error(labelled.lifted, truth['camera'], labelled.kept),
-      'ss': self._equivariance(params, batch, found),
+      'ss': self._equivariance(params, batch, given),
     }
     logged = {}
     if self.model.h.roots:
@@ -273,7 +286,7 @@ class _Wiring:
       flat = augment.transform_points(points.reshape(-1, 2), warp, size)
       return flat.reshape(points.shape)
 
-    roots = jax.vmap(move)(batch['observed']['roots'], transform)
+    roots = jax.vmap(move)(found.roots, transform)
     inside = ((roots > 0) & (roots < self.side - 1)).all(-1) & found.kept
     v, _ = self.model.encode(params, batch['warped'])
     again = self._people(

@@ -8,17 +8,12 @@ import jax
 import ml_collections
 import numpy as np
 
-from posejax.geometry import limits
 from posejax.methods.base import Case, Metric, People, PoseSet, Product
-from posejax.methods.crossmodal import lift, pairs, prior
+from posejax.methods.crossmodal import lift, pairs, prior, prior_measures
 from posejax.metrics import pose
 from posejax.models import aae as aae_lib
 
-SKELETON = lift.SKELETON
-# φ is drawn from cubes [−r, r]^32: the one that the prior was trained on, and one far outside.
-INSIDE, OUTSIDE = 1.0, 2.5
 _MEASURED, _SHOWN = 1000, 8
-_TOLERANCE_DEG = 5.0
 
 
 def cases_of(
@@ -60,14 +55,17 @@ def decoded_sets(
   """
   networks, psi = prior.aae_config(config), products['prior'].params['Psi']
   sets, metrics = [], {}
-  for where, reach in (('inside', INSIDE), ('outside', OUTSIDE)):
+  for where, reach in (
+    ('inside', prior_measures.INSIDE), ('outside', prior_measures.OUTSIDE),
+  ):
     poses, plausible = (np.asarray(x) for x in _decode(networks, psi, reach))
     joints, whole = 100 * plausible.mean(), 100 * plausible.all(1).mean()
-    cube = 'from the cube that the prior was trained on' if reach == INSIDE else 'outside that cube'
+    trained = reach == prior_measures.INSIDE
+    cube = 'from the cube that the prior was trained on' if trained else 'outside that cube'
     sets.append(PoseSet(
       title=f'φ ~ U[−{reach:g}, {reach:g}]³²', poses=poses[:_SHOWN],
       note=f'{cube}: {joints:.1f} % of joints and {whole:.1f} % of whole poses inside the joint '
-           f'limits ({_TOLERANCE_DEG:g}° tolerance, {_MEASURED} samples).',
+           f'limits ({prior_measures.TOLERANCE_DEG:g}° tolerance, {_MEASURED} samples).',
     ))
     text = f'Share of {{}} inside the joint limits when φ is drawn uniformly {cube}.'
     metrics[f'prior_{where}_joints_plausible_percent'] = Metric(joints, '%', text.format('joints'))
@@ -80,12 +78,8 @@ def decoded_sets(
 @functools.partial(jax.jit, static_argnums=0)
 def _decode(networks: aae_lib.AAEConfig, psi: Any, reach: float) -> tuple[jax.Array, jax.Array]:
   """Canonical poses (N, J, 3) mm of random φ, and which of their limited joints are plausible."""
-  limited = np.array([parent >= 0 for parent in SKELETON.parents])
   phi = reach * jax.random.uniform(
     jax.random.key(0), (_MEASURED, networks.embedding), minval=-1.0, maxval=1.0
   )
   decoded = lift.decode(networks, psi, phi)
-  inside = jax.vmap(lambda rows: limits.inside_limits(
-    rows, skeleton=SKELETON, tolerance_deg=_TOLERANCE_DEG
-  ))(decoded.local)
-  return decoded.canonical, inside[:, limited]
+  return decoded.canonical, prior_measures.plausible(decoded.local)

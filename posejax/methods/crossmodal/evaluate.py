@@ -148,11 +148,6 @@ def interval(name: str, sums: SceneSums) -> statistics.Estimate:
   return statistics.bootstrap(factor * sums.sums, sums.weights)
 
 
-def pck_interval(people: People, truth: Mapping[str, np.ndarray], side: int) -> statistics.Estimate:
-  """3DPCK_rel of matched people with its bootstrap interval over pictures."""
-  return interval('3dpck_rel_matched', scene_sums(people, truth, side)['3dpck_rel_matched'])
-
-
 def baselines_of(
   truth: Mapping[str, np.ndarray], mean_canonical: np.ndarray
 ) -> dict[str, float]:

@@ -49,7 +49,7 @@ def evaluate_run(
   """
   truth, side = products[split].arrays, config.world.image_size
   people = batches.in_batches(infer.predictor(config, products), truth['images'], _BATCH)
-  mean_pose = prior.mean_pose(config)
+  mean_pose = prior.mean_pose(config, _labelled(config, products))
   values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
 
   sums = evaluate.scene_sums(people, truth, side)
@@ -85,6 +85,15 @@ def evaluate_run(
     cases=cases.cases_of(people, seen, truth, side),
     pose_sets=pose_sets, notes=_NOTES, skeleton=lift.SKELETON,
   )
+
+
+def _labelled(config, products) -> np.ndarray | None:
+  """3D poses (N, 15, 3) mm that training sees; None without `align.label_3d`."""
+  if not config.align.label_3d:
+    return None
+  truth = products['images_b'].arrays
+  count = int(np.ceil(config.align.label_share * len(truth['truth_valid'])))
+  return truth['truth_camera'][:count][truth['truth_valid'][:count]]
 
 
 def _observed(config, products, truth) -> dict[str, np.ndarray]:

@@ -9,7 +9,6 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from posejax.heatmaps import grid
 from posejax.losses import pose, terms
@@ -19,7 +18,7 @@ from posejax.models import windows
 from posejax.models.crossmodal import Representation
 
 # Joints of 2D losses: the root is where the root is, whatever H says.
-NOT_ROOT = np.array([parent >= 0 for parent in lift.SKELETON.parents])
+NOT_ROOT = lift.SKELETON.not_root
 
 
 def plane_error(
@@ -98,8 +97,8 @@ def with_points(
 ) -> terms.Term:
   """A loss with the error of the window's first J points, which are to lie on the joints [R].
 
-  H then reads a person's 2D where it shows, and its last layers lift it: on rendered maps alone,
-  some 750 steps reached 3DPCK_rel 51 with this and 43 without.
+  H then reads a person's 2D where it shows, and its last layers lift it; without, the pose's error
+  alone would have to say where to look.
 
   Args:
     term: L_distl, L_2D or L_recon.

@@ -19,7 +19,7 @@ from posejax.metrics import matching
 
 SKELETON = lift.SKELETON
 MIN_VISIBLE = 0.3
-SCORED = np.array([parent >= 0 for parent in SKELETON.parents])
+SCORED = SKELETON.not_root
 _MATCHED_JOINTS = np.array([
   joint for joint, name in enumerate(SKELETON.joints) if name not in ('pelvis', 'head_top')
 ])

@@ -20,10 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from posejax.geometry import kinematics, limits
+from posejax.geometry import kinematics
 from posejax.methods.base import People, SceneSums
-from posejax.methods.crossmodal import infer, lift, plane
-from posejax.metrics import pose
+from posejax.methods.crossmodal import infer, lift, plane, prior_measures
 from posejax.synth import augment
 
 SKELETON = lift.SKELETON
@@ -32,8 +31,6 @@ LIMBS = np.array([
   for name in SKELETON.joints
 ])
 _TRUNK = [SKELETON.index(f'{side}_{joint}') for side in 'rl' for joint in ('shoulder', 'hip')]
-_LIMITED = np.array([parent >= 0 for parent in SKELETON.parents])
-_TOLERANCE_DEG = 5.0
 
 
 class Targets(NamedTuple):
@@ -156,20 +153,17 @@ def equivariance(model: infer.Model, params: Any, images: np.ndarray, **strength
 
 
 def limits_share(people: People) -> float:
-  """Percent of the limbs of predicted people inside the joint limits, 5° tolerance."""
+  """Percent of the limbs of predicted people inside the joint limits (`prior_measures`)."""
   poses = people.joints_relative[people.valid]
   if not len(poses):
     return float('nan')
-  return 100 * pose.masked_mean(
-    np.asarray(_inside(poses))[:, _LIMITED], np.ones((len(poses), _LIMITED.sum()), bool)
-  )
+  return 100 * float(np.asarray(_plausible(poses)).mean())
 
 
 @jax.jit
-def _inside(poses: jax.Array) -> jax.Array:
-  def one(relative):
+def _plausible(poses: jax.Array) -> jax.Array:
+  def local(relative):
     canonical, _ = kinematics.canonicalize(relative, SKELETON)
-    local = kinematics.local_from_canonical(canonical, SKELETON)
-    return limits.inside_limits(local, skeleton=SKELETON, tolerance_deg=_TOLERANCE_DEG)
+    return kinematics.local_from_canonical(canonical, SKELETON)
 
-  return jax.vmap(one)(poses)
+  return prior_measures.plausible(jax.vmap(local)(poses))

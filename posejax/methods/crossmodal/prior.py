@@ -210,14 +210,26 @@ encode = prior_measures.encode
 canonical = prior_measures.canonical
 
 
-def mean_pose(config: ml_collections.ConfigDict, count: int = 20_000) -> np.ndarray:
-  """The mean canonical pose (15, 3) mm of `prior.source`: what the baselines stand on.
+def mean_pose(
+  config: ml_collections.ConfigDict, labelled: np.ndarray | None = None, count: int = 20_000
+) -> np.ndarray:
+  """The mean canonical pose (15, 3) mm of what training sees: what the baselines stand on.
 
-  A fixed pose may know what the method may know: with captured poses it is their mean.
+  A fixed pose may know what the method may know: with captured poses it is their mean, with 3D
+  labels that of the labelled people.
+
+  Args:
+    config: of the method.
+    labelled: (N, 15, 3) mm, any frame: poses of the labels, where there are some.
+    count: poses to draw of `prior.source`, where there are none.
 
   Raises:
     captured_poses.CapturedPosesError: the folder of captured poses cannot be used.
   """
+  if labelled is not None and len(labelled):
+    relative = jnp.asarray(labelled - labelled[:, :1], jnp.float32)
+    turned = jax.jit(jax.vmap(lambda pose: kinematics.canonicalize(pose, SKELETON)[0]))(relative)
+    return np.asarray(turned.mean(0))
   draw = pose_sources.sampler(config, pose_sources.arrays(config))
 
   @jax.jit

@@ -53,9 +53,11 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
   wiring = _Wiring(config)
   trained = products['align'].params
   frozen = draws.arrays(config, products) | {'H': trained['H']}
-  of_images = align.supervised(config) or ('distl',)
+  of_images = align.supervised(config) or (('distl',) if config.align.distl else ())
   of_scenes = ('recon',) if config.align.recon else ()
-  sources = {'images': Source(settings.batch_images, wiring.image_losses, wiring.draw_images)}
+  sources = {}
+  if of_images:
+    sources['images'] = Source(settings.batch_images, wiring.image_losses, wiring.draw_images)
   if of_scenes:
     frozen['G'] = trained['G']
     sources['scenes'] = Source(settings.batch_scenes, wiring.scene_losses, wiring.draw_scenes)

@@ -24,14 +24,25 @@ Validate = Callable[[Networks, Networks, Any], dict[str, float]]
 
 def of_run(
   model: infer.Model, config: ml_collections.ConfigDict, products: dict[str, Product]
-) -> tuple[Validate, Selection]:
+) -> tuple[Validate, Selection | None]:
   """`Stage.validate` and `Stage.selection` of a stage that trains H or H2.
 
   Args:
     model: configuration.
     config: of the run.
     products: of the stages before, `validation` among them.
+
+  Returns:
+    A selection of None where no loss is of pictures: what they look like says nothing then.
   """
+  learns = config.align.distl or config.align.label_2d or config.align.label_3d
+  validate, selection = _watched(model, config, products)
+  return validate, selection if learns else None
+
+
+def _watched(
+  model: infer.Model, config: ml_collections.ConfigDict, products: dict[str, Product]
+) -> tuple[Validate, Selection]:
   arrays = products['validation'].arrays
   if 'truth_valid' in arrays:
     side = config.world.image_size
