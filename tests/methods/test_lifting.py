@@ -238,32 +238,34 @@ def scene():
   return jax.tree.map(np.asarray, jax.jit(jax.vmap(one))(keys))
 
 
+@pytest.fixture(scope='module')
+def composer():
+  config = changed(width=4)
+  return compose.Composer(config, {'lifter': lifter_params(config), 'infill': None}, UNIT)
+
+
 def errors_of(found, views):
   return scene_metrics.summary(compose.errors(found, views))
 
 
-def test_the_oracle_about_the_camera_is_exact(scene):
-  config = get_config('smoke')
-  given = compose.oracle(config, scene, UNIT)
-  found = compose.composed(config, UNIT, 'ground', given)
+def test_the_oracle_about_the_camera_is_exact(scene, composer):
+  given = compose.oracle(composer.config, scene, UNIT)
+  found = composer.composed('ground', given)
   # Lower feet stand 0 or 20 mm above the floor: the deeper one of each person at 0.
   assert errors_of(found, scene)['pa_mpjpe_mm'] < 1
 
 
-def test_the_published_composition_misses_by_its_floor(scene):
-  config = get_config('smoke')
+def test_the_published_composition_misses_by_its_floor(scene, composer):
   floor = errors_of(compose.floor(scene), scene)
   found = errors_of(
-    compose.composed(config, UNIT, 'published', compose.oracle(config, scene, UNIT)), scene
+    composer.composed('published', compose.oracle(composer.config, scene, UNIT)), scene
   )
   assert floor['pa_mpjpe_mm'] > 100 and found['pa_mpjpe_mm'] > 100
   assert floor['se_percent'] < found['se_percent']
 
 
-def test_all_rows_are_made_and_joint_is_not_the_same_as_plain(scene):
-  config = changed(width=4)
-  networks = {'lifter': lifter_params(config), 'infill': None}
-  found = compose.everything(config, networks, scene, UNIT, jax.random.key(6))
+def test_all_rows_are_made_and_joint_is_not_the_same_as_plain(scene, composer):
+  found = composer.everything(scene, jax.random.key(6))
   assert set(compose.ROWS) | set(compose.ORACLES) | {'floor', 'noisy_both'} <= set(found)
   for name, poses in found.items():
     assert poses.shape == scene.levelled.shape and np.isfinite(poses).all(), name
@@ -326,8 +328,28 @@ def test_the_lifters_start_as_mirror_images():
     return stage.sources['poses'].losses(context, batch)
 
   values = jax.jit(losses)(params, stage.frozen)
-  assert set(values.terms) == set(params)
-  assert all(np.isfinite(total) and weight == B for total, weight in values.terms.values())
+  (total, weight), = values.terms.values()
+  each = [values.logged[f'{name}/total'][0] / B for name in params]
+  assert weight == B and np.isfinite(each).all()
+  assert float(total) / B == pytest.approx(sum(map(float, each)), rel=1e-5)
+
+
+def test_a_lifters_gradient_clips_no_other():
+  """Adam forgives a factor that stays: so one that comes and goes."""
+  config = changed(count=2, clip=1.0, l2=0.0)
+  optimizer = lift.separate(config)
+  params = {name: {'w': jnp.zeros(2)} for name in lift.names(config)}
+  small = jnp.array([0.3, 0.4])
+
+  def second_update(first_of_the_other):
+    state = optimizer.init(params)
+    for other in (first_of_the_other, 0 * small):
+      change, state = optimizer.update(
+        {'lifter_0': {'w': small}, 'lifter_1': {'w': other}}, state, params
+      )
+    return change['lifter_0']['w']
+
+  np.testing.assert_array_equal(second_update(1000 * small), second_update(0 * small))
 
 
 def test_a_users_poses_stay_on_their_rays_at_the_assumed_size(scene):

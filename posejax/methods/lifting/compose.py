@@ -11,6 +11,7 @@
 Symbols: S scenes, P people, J joints.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +25,8 @@ from posejax.methods.lifting import infill, lift, people
 from posejax.metrics import scenes as scene_metrics
 from posejax.synth.pose_views import Views
 
-_BATCH = 64
+_SCENES, _PEOPLE = 64, 256  # of a call
+_RECTIFY = jax.jit(lifting.rectify)
 _SWITCHES = {
   'plain': composition.Published(group=False, rotate=False, elevate=False),
   'group': composition.Published(rotate=False, elevate=False),
@@ -101,7 +103,7 @@ def observed(
     seen = np.asarray(jax.random.uniform(key, seen.shape)) >= config.scenes.missing
     seen[..., 0] = True  # without a pelvis nothing can be said: detectors give it or both hips
   root = rays[:, :, 0]
-  turned = np.asarray(jax.jit(lifting.rectify)(jnp.asarray(rays), jnp.asarray(root)))
+  turned = np.asarray(_RECTIFY(jnp.asarray(rays), jnp.asarray(root)))
   return np.asarray(people.centred(config, rays, turned)), root, seen
 
 
@@ -112,36 +114,60 @@ class Reading(NamedTuple):
   poses: np.ndarray
 
 
-def read(
-  config: ml_collections.ConfigDict, networks: dict[str, Any], views: Views, unit: float,
-  key: jax.Array | None = None,
-) -> Reading:
-  """Lifts every person of a set.
+class Composer:
+  """The compositions of one run; each of its functions is compiled once for a number of people.
 
   Args:
     config: of the method.
     networks: 'lifter', and 'infill' or None.
-    views: of the set.
     unit: s̄, tangents.
-    key: for noise and gaps; None for exact, whole poses.
   """
-  rays, root, seen = observed(config, views, key)
-  shape = rays.shape[:2]
-  factor = config.c * unit
-  filler = networks['infill'] if key is not None else None
 
-  @jax.jit
-  def one(rows):
-    poses = rows['rays'] / factor
-    poses = infill.complete(config, filler, poses, rows['seen'])
-    return poses, *lift.lift_poses(config, networks['lifter'], poses)
+  def __init__(self, config: ml_collections.ConfigDict, networks: dict[str, Any], unit: float):
+    self.config, self.networks, self.unit = config, networks, unit
+    self._rows = {
+      row: jax.jit(jax.vmap(functools.partial(compose, config, unit, row))) for row in ROWS
+    }
+    self._lift = {
+      filled: jax.jit(functools.partial(self._lifted, filled)) for filled in (False, True)
+    }
 
-  rows = {'rays': rays.reshape(-1, *rays.shape[2:]), 'seen': seen.reshape(-1, seen.shape[2])}
-  poses_2d, poses, depth, theta = batches.in_batches(one, rows, 256)
-  poses_2d, poses, depth = (x.reshape(*shape, *x.shape[1:]) for x in (poses_2d, poses, depth))
-  return Reading(
-    Given(poses_2d, poses_2d * factor, root, depth, theta.reshape(shape)), poses
-  )
+  def _lifted(self, filled: bool, rows: dict[str, jax.Array]):
+    """Poses (B, J, 2) as completed, lifted (B, J, 3), depths (B, J), θ (B,)."""
+    poses = rows['rays'] / (self.config.c * self.unit)
+    filler = self.networks['infill'] if filled else None
+    poses = infill.complete(self.config, filler, poses, rows['seen'])
+    return poses, *lift.lift_poses(self.config, self.networks['lifter'], poses)
+
+  def read(self, views: Views, key: jax.Array | None = None) -> Reading:
+    """Lifts every person of a set.
+
+    Args:
+      views: of the set.
+      key: for noise and gaps, which `infill` mends; None for exact, whole poses.
+    """
+    rays, root, seen = observed(self.config, views, key)
+    rows = {'rays': rays.reshape(-1, *rays.shape[2:]), 'seen': seen.reshape(-1, seen.shape[2])}
+    found = batches.in_batches(self._lift[key is not None], rows, _PEOPLE)
+    poses_2d, poses, depth, theta = (x.reshape(*root.shape[:2], *x.shape[1:]) for x in found)
+    rays = poses_2d * self.config.c * self.unit
+    return Reading(Given(poses_2d, rays, root, depth, theta), poses)
+
+  def composed(self, row: str, given: Given) -> np.ndarray:
+    """(S, P, J, 3) scenes of a set by one row."""
+    return batches.in_batches(self._rows[row], given, _SCENES)
+
+  def everything(self, views: Views, key: jax.Array) -> dict[str, np.ndarray]:
+    """Row → composed scenes (S, P, J, 3): rows, the noisy ones, oracles, the floor, baselines."""
+    clean, noisy = (self.read(views, k).given for k in (None, key))
+    found = {row: self.composed(row, clean) for row in ROWS}
+    found |= {f'noisy_{row}': self.composed(row, noisy) for row in ('published', 'both')}
+    for name, row in ORACLES.items():
+      given = oracle(self.config, views, self.unit, flat=name.startswith('flat'))
+      # Flat poses stand where the lifter's θ says: they are a baseline of depth alone.
+      given = given._replace(theta=clean.theta) if name.startswith('flat') else given
+      found[name] = self.composed(row, given)
+    return {**found, 'floor': floor(views)}
 
 
 def oracle(
@@ -154,14 +180,6 @@ def oracle(
   depth = np.asarray(views.depth) / (unit * np.asarray(views.distance)[..., None])
   depth = 0 * depth if flat else depth
   return Given(rays / (config.c * unit), rays, root, depth, np.asarray(views.theta))
-
-
-def composed(
-  config: ml_collections.ConfigDict, unit: float, row: str, given: Given
-) -> np.ndarray:
-  """(S, P, J, 3) scenes of a set by one row."""
-  run = jax.jit(jax.vmap(lambda one: compose(config, unit, row, one)))
-  return batches.in_batches(run, given, _BATCH)
 
 
 def floor(views: Views) -> np.ndarray:
@@ -178,18 +196,3 @@ def errors(found: np.ndarray, views: Views, reflection: bool = False) -> scene_m
   aligned = scene_metrics.align(found, truth, valid, reflection)
   return scene_metrics.errors(aligned, truth, valid)
 
-
-def everything(
-  config: ml_collections.ConfigDict, networks: dict[str, Any], views: Views, unit: float,
-  key: jax.Array,
-) -> dict[str, np.ndarray]:
-  """Row → composed scenes (S, P, J, 3): rows, the noisy ones, oracles, the floor, baselines."""
-  clean, noisy = (read(config, networks, views, unit, k).given for k in (None, key))
-  found = {row: composed(config, unit, row, clean) for row in ROWS}
-  found |= {f'noisy_{row}': composed(config, unit, row, noisy) for row in ('published', 'both')}
-  for name, row in ORACLES.items():
-    given = oracle(config, views, unit, flat=name.startswith('flat'))
-    # Flat poses stand where the lifter's θ says: they are a baseline of depth alone.
-    given = given._replace(theta=clean.theta) if name.startswith('flat') else given
-    found[name] = composed(config, unit, row, given)
-  return {**found, 'floor': floor(views)}

@@ -34,16 +34,17 @@ def evaluate_run(
     'infill': products['infill'].params['infill'] if config.infill.steps else None,
   }
   key = jax.random.fold_in(jax.random.key(config.seed), 11)
+  composer = compose.Composer(config, networks, unit)
   single = people.read_views(arrays, 'single')
-  predicted = _single_predictions(config, networks, products, single, unit, key)
+  predicted = _single_predictions(composer, products, single, key)
   values, per_person = _single_errors(predicted, single)
-  values |= _angles(config, networks, products, single, unit)
+  values |= _angles(composer, products, single)
   scene_sums = {HEADLINE: SceneSums(per_person['lifted'], np.ones(len(per_person['lifted'])))}
   shown = []
   for number, (layout, count) in enumerate(people.groups()):
     label = f'{layout}_{count}'
     views = people.read_views(arrays, label)
-    found = compose.everything(config, networks, views, unit, jax.random.fold_in(key, number + 1))
+    found = composer.everything(views, jax.random.fold_in(key, number + 1))
     sums, figures = _scene_errors(label, found, views)
     scene_sums |= sums
     values |= figures
@@ -67,12 +68,12 @@ def evaluate_run(
   )
 
 
-def _single_predictions(config, networks, products, views: Views, unit, key):
+def _single_predictions(composer: compose.Composer, products, views: Views, key):
   """Name → root-relative poses (S, J, 3), any scale, in the axes of the pelvis's ray."""
-  clean = compose.read(config, networks, views, unit)
-  noisy = compose.read(config, networks, views, unit, key)
-  exact = compose.oracle(config, views, unit)
-  lift_known = jax.jit(lambda poses, depth: lifting.lift(poses, depth, config.c, clamp=False))
+  clean, noisy = (composer.read(views, k) for k in (None, key))
+  exact = compose.oracle(composer.config, views, composer.unit)
+  c = composer.config.c
+  lift_known = jax.jit(lambda poses, depth: lifting.lift(poses, depth, c, clamp=False))
   mean = np.asarray(products['poses'].arrays['mean'])
   # Facing the camera, upright: x of the mean pose is its front, z up.
   front = np.stack([mean[:, 1], -mean[:, 2], -mean[:, 0]], -1)
@@ -114,9 +115,9 @@ def _single_errors(predicted, views: Views):
   return values, per_person
 
 
-def _angles(config, networks, products, views: Views, unit) -> dict[str, float]:
+def _angles(composer: compose.Composer, products, views: Views) -> dict[str, float]:
   """θ against the truth, and how the lifters of the run compare."""
-  theta = compose.read(config, networks, views, unit).given.theta[:, 0]
+  theta = composer.read(views).given.theta[:, 0]
   true = np.asarray(views.theta)[:, 0]
   spread = theta.std() * true.std()
   choice = products['choice'].arrays
@@ -131,7 +132,7 @@ def _angles(config, networks, products, views: Views, unit) -> dict[str, float]:
     'lifters_called_mirrored': float((np.asarray(choice['cue']) >= 0).sum()),
     'chosen_lifter': float(choice['chosen']),
   }
-  for i, name in enumerate(lift.names(config)):
+  for i, name in enumerate(lift.names(composer.config)):
     values |= {
       f'{name}_nll_median': float(choice['nll'][i]), f'{name}_bone': float(choice['bone'][i]),
       f'{name}_cue_percent': 100 * float(choice['cue'][i]),

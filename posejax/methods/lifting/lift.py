@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import optax
 
 from posejax.geometry import lifting
 from posejax.methods.base import (
@@ -101,15 +102,16 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
 
   def losses(context: Context, batch: step.Batch) -> LossValues:
     count = jnp.asarray(len(batch.poses), jnp.float32)
-    totals, logged = {}, {}
+    whole, logged = 0.0, {}
     for name in names(config):
       found = step.turned(config, context.params[name], batch, context.collectives)
       values = step.terms_of(config, found, context.frozen)
-      totals[name] = step.total(config, values) * count, count
+      values['total'] = step.total(config, values)
+      whole = whole + values['total']
       middle, spread = step.statistics(found.theta, 0.0, context.collectives)
       values |= {'theta_mean_deg': jnp.rad2deg(middle), 'theta_sd_deg': jnp.rad2deg(spread)}
       logged |= {f'{name}/{key}': (value * count, count) for key, value in values.items()}
-    return LossValues(totals, logged=logged)
+    return LossValues({'lifters': (whole * count, count)}, logged=logged)
 
   frozen = frozen_of(config, products)
   return Stage(
@@ -118,11 +120,24 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
       settings.batch, losses, lambda frozen, host, keys: draw(config, frozen, keys)
     )},
     losses={
-      name: Loss('poses', (name,), schedule.optimizer(settings), schedule.rate(settings))
-      for name in names(config)
+      'lifters': Loss('poses', names(config), separate(config), schedule.rate(settings))
     },
-    phases=(Phase('lifter', settings.steps, ('poses',), names(config)),), frozen=frozen,
+    phases=(Phase('lifter', settings.steps, ('poses',), ('lifters',)),), frozen=frozen,
     validate=_validator(config, products),
+  )
+
+
+def separate(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+  """An optimizer for each lifter, so that the gradient of one does not clip another's.
+
+  One loss, the sum, has all their gradients: a loss for each would compile every lifter K times.
+  """
+  return optax.partition(
+    {name: schedule.optimizer(config.lifter) for name in names(config)},
+    lambda params: {
+      name: jax.tree.map(lambda leaf: name, tree)  # noqa: B023
+      for name, tree in params.items()
+    },
   )
 
 
