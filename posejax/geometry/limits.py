@@ -254,7 +254,7 @@ def _excesses(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """(J,) each, rad ≥ 0: outside θ's range (times sin γ), outside γ's, depth in the corner."""
   local = arguments.as_float(function, 'local', local, (skeleton.num_joints, 3))
-  moving = np.array([parent >= 0 for parent in skeleton.parents])
+  moving = skeleton.not_root
   local = jnp.where(moving[:, None], local, jnp.asarray((0.0, 0.0, 1.0), local.dtype))
   theta, gamma = spherical_from_local(local)
   table = jnp.asarray(limit_table(limits, skeleton), local.dtype)

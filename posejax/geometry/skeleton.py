@@ -53,6 +53,11 @@ class Skeleton:
     return len(self.limbs)
 
   @property
+  def not_root(self) -> np.ndarray:
+    """(J,) bool: joints with a parent, at the ends of bones."""
+    return np.array(self.parents) >= 0
+
+  @property
   def flip_permutation(self) -> tuple[int, ...]:
     """For each joint, the joint that takes its place in a mirror; an involution."""
     order = list(range(self.num_joints))

@@ -77,7 +77,7 @@ def bone_ratio(
 
   Args:
     poses: (B, J, 3).
-    ratios: (L,) of the skeleton in use: another one's cost 17 mm in a trial.
+    ratios: (L,) of the skeleton in use; another one's bias every pose.
     limbs: L pairs of joints.
   """
   return weigh(

@@ -1,12 +1,11 @@
 """Hinge on the joint limits: how far outside the limit table decoded poses are.
 
-Symbols: B batch, J joints. A cheap aid to the adversarial prior, and a switch: with it 98.6 % of
-decoded φ ~ U were inside the limits, without any prior 0 % (spec/crossmodal.md, small trials).
+Symbols: B batch, J joints. A cheap aid to the adversarial prior, and a switch: the discriminator
+says that a pose is unlikely, this says which bone is where none can be, and how far.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from posejax.geometry import limits as limits_lib
 from posejax.geometry import skeleton as skeleton_lib
@@ -42,5 +41,5 @@ def limit_hinge(
   kept = terms.broadcast_mask('limit_hinge', mask, local.shape[:1]) != 0
   local = jnp.where(kept[:, None, None], local, jnp.asarray((0, 0, 1), local.dtype))
   excess = jax.vmap(lambda pose: limits_lib.limit_excess(pose, limits, skeleton))(local)
-  limited = np.array([parent >= 0 for parent in skeleton.parents])
+  limited = skeleton.not_root
   return terms.weigh('limit_hinge', excess[:, limited], mask)

@@ -41,41 +41,8 @@ def masked_l1(
     ValueError: the shapes do not fit.
   """
   terms.check_same_shape('masked_l1', predictions, targets)
-  predictions, targets = _kept('masked_l1', predictions, targets, mask)
-  return terms.weigh('masked_l1', terms.absolute(predictions - targets), mask)
-
-
-def masked_distance(
-  predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None
-) -> terms.Term:
-  """Σ w ‖prediction − target‖ and Σ w over joints: the mean joint error, as a loss or to log.
-
-  The gradient at equality is 0.
-
-  Args:
-    predictions: (..., D) any unit.
-    targets: the same shape, unit and frame.
-    mask: bool or weights ≥ 0 for the first axes, at most (...); all where None.
-
-  Returns:
-    (sum, weight) in the unit of the predictions; a pose's weight is its number of joints.
-
-  Raises:
-    ValueError: the shapes do not fit.
-  """
-  terms.check_same_shape('masked_distance', predictions, targets)
-  predictions, targets = _kept('masked_distance', predictions, targets, mask)
-  squared = jnp.sum((predictions - targets) ** 2, axis=-1)
-  # The root's slope is infinite at 0, which the chain rule would turn into NaN.
-  zero = squared == 0
-  distance = jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, squared)))
-  return terms.weigh('masked_distance', distance, mask)
-
-
-def _kept(
-  function: str, predictions: jax.Array, targets: jax.Array, mask: jax.Array | None
-) -> tuple[jax.Array, jax.Array]:
-  """Both in float32 or wider, and 0 where the mask is: NaN leaves before the first operation."""
+  # In float32 or wider, and 0 where the mask is: NaN leaves before the first operation.
   dtype = jnp.promote_types(jnp.promote_types(predictions.dtype, targets.dtype), jnp.float32)
-  kept = terms.broadcast_mask(function, mask, predictions.shape) != 0
-  return jnp.where(kept, predictions.astype(dtype), 0), jnp.where(kept, targets.astype(dtype), 0)
+  kept = terms.broadcast_mask('masked_l1', mask, predictions.shape) != 0
+  first, second = (jnp.where(kept, x.astype(dtype), 0) for x in (predictions, targets))
+  return terms.weigh('masked_l1', terms.absolute(first - second), mask)

@@ -45,6 +45,7 @@ def test_topology(skeleton):
   }[skeleton.name]
   assert skeleton.num_joints == len(skeleton.parents) == count
   assert skeleton.parents.count(-1) == 1
+  np.testing.assert_array_equal(np.flatnonzero(~skeleton.not_root), [skeleton.parents.index(-1)])
   for joint in range(count):  # every joint hangs on the root, without a circle
     steps = 0
     while joint >= 0:
