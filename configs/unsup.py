@@ -218,6 +218,7 @@ def _real(config: ml_collections.ConfigDict) -> None:
     'root_source': 'student', 'batch_images': 8, 'batch_scenes': 8, 'steps': (200, 1500, 300),
   })
   config.align.g.last_kernel = 1
+  config.observed.latents = False  # 1.6 MB a view
 
 
 def _maps(config: ml_collections.ConfigDict) -> None:

@@ -37,6 +37,24 @@ def test_a_folder_is_its_names_and_bytes(tmp_path):
 def test_what_cannot_be_read_is_named(tmp_path):
   with pytest.raises(MissingError, match=r'none.*: cannot be read \(No such file'):
     content(tmp_path / 'none')
+  with pytest.raises(MissingError, match='cannot be read'):
+    content('x' * 5000)
+  odd = tmp_path / 'a\x1b[31m\nb'
+  with pytest.raises(MissingError) as raised:
+    content(odd)
+  assert str(raised.value).isprintable()
+  os.mkfifo(tmp_path / 'pipe')
+  with pytest.raises(MissingError, match='neither a file nor a folder'):
+    content(tmp_path / 'pipe')
+
+
+def test_what_a_reader_skips_stops_no_folder(tmp_path):
+  (tmp_path / 'a').write_bytes(b'1')
+  whole = content(tmp_path)
+  os.mkfifo(tmp_path / 'pipe')
+  assert content(tmp_path) == whole
   os.symlink(tmp_path / 'gone', tmp_path / 'link')
-  with pytest.raises(MissingError, match='link'):
-    content(tmp_path)
+  dangling = content(tmp_path)
+  assert dangling != whole
+  (tmp_path / 'gone').write_bytes(b'2')
+  assert content(tmp_path) != dangling

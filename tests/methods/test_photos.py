@@ -57,7 +57,7 @@ def small_person(monkeypatch):
   """A teacher that sees one small person in the right half of every view; counts its pictures."""
   looked = []
 
-  def observe(frozen, images, max_people, latents=False):
+  def observe(frozen, images, max_people, latents=False, batch=8):
     looked.append(len(images))
     joints = np.zeros((len(images), max_people, 15, 2))
     joints[:, 0] = (48, 32) + np.random.default_rng(1).uniform(-3, 3, (15, 2))
@@ -84,6 +84,8 @@ def test_parts_hold_whole_clips_and_views_of_small_people(config, small_person, 
     assert len(arrays['images']) == 4 * len(set(arrays['clip']))
     assert arrays['images'].shape[1:] == (SIDE, SIDE, 3) and arrays['images'].dtype == np.uint8
     whole, near = arrays['scale'][::2], arrays['scale'][1::2]
+    # Assumed: the focal length is the longer side, 120 px; of the view it is larger by the scale.
+    np.testing.assert_allclose(arrays['focal'][:, 0], 120 * arrays['scale'])
     np.testing.assert_allclose(whole, SIDE / 120)
     assert (near > 1.5 * whole).all()
     # The view holds the person, who stood at (48, 32) of the whole one.
@@ -177,6 +179,13 @@ def test_the_nearest_trunk_is_taken_and_joints_counted():
   np.testing.assert_array_equal(compared.slot, [1, -1])
   sums = photo_measures.right_joints(compared, 1)
   assert (sums.sums[0], sums.weights[0]) == (10, 24)
+  # A fragment that lies exactly (one hip of the trunk) never stands before the whole person.
+  fragment = given.copy()
+  fragment[0, 0] = np.isin(np.arange(15), [J15.index(f'l_{x}') for x in ('hip', 'knee', 'ankle')])
+  placed = joints.copy()
+  placed[0, 0] = body(60, 60)
+  compared = photo_measures.compare(placed, fragment, valid, targets)
+  np.testing.assert_array_equal(compared.slot, [1, -1])
   nobody = photo_measures.compare(joints, given, np.zeros_like(valid), targets)
   assert photo_measures.right_joints(nobody, 1).sums[0] == 0
   known[0, 1, J15.index('l_hip')] = False  # no torso to measure by

@@ -9,6 +9,7 @@ middle of the hips where it missed that; one without either has no root, is left
 """
 
 import functools
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -43,7 +44,8 @@ def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Pro
 
 
 def observe(
-  teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int, latents: bool = False
+  teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int, latents: bool = False,
+  batch: int = _BATCH,
 ) -> dict[str, np.ndarray]:
   """Grouped 2D poses and roots.
 
@@ -52,6 +54,7 @@ def observe(
     images: (N, S, S, 3) uint8.
     max_people: P.
     latents: whether v is given too.
+    batch: images at once; fewer are padded to as many.
 
   Returns:
     joints (N, P, 15, 2) px, scores (N, P, 15), visible (N, P, 15) bool; seen, the same of persons
@@ -59,7 +62,7 @@ def observe(
     dropped (N,) persons without; with `latents` latents (N, h, w, C) float16.
   """
   return batches.in_batches(
-    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images, _BATCH
+    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images, batch
   )
 
 
@@ -78,6 +81,20 @@ def _observe(
     'score': people.score, 'roots': roots, 'rooted': rooted,
     'dropped': (people.valid & ~rooted).sum(-1),
   }
+
+
+def rootless(seen: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """How many people the teacher saw without a root, whom `seen` and `rooted` leave out.
+
+  Args:
+    seen: arrays of `observe`.
+
+  Returns:
+    Their number, and their percentage of all people whom it saw; nan of nobody.
+  """
+  dropped, kept = float(seen['dropped'].sum()), float(seen['rooted'].sum())
+  share = 100 * dropped / (dropped + kept) if dropped + kept else float('nan')
+  return {'teacher_people_without_root': dropped, 'teacher_people_without_root_percent': share}
 
 
 def roots_of(people: People2D) -> tuple[jax.Array, jax.Array]:

@@ -8,8 +8,9 @@
   limits        limbs of predicted poses inside the joint limits
 
 A person is given the prediction whose shoulders and hips are nearest on average, if that is nearer
-than a torso; one without has all joints wrong in `all`. People without a visible torso (right
-shoulder to left hip) cannot be measured and do not count.
+than a torso; a shoulder or hip that a prediction lacks is as far as a torso, so that a fragment
+never stands before a whole person. One without has all joints wrong. People without a visible torso
+(right shoulder to left hip) cannot be measured and do not count.
 
 Symbols: B pictures, P predicted people, G target people, J = 15 joints; px.
 """
@@ -78,17 +79,16 @@ def compare(
   """
   picture, person = np.nonzero(targets.counted)
   target, known = targets.joints[picture, person], targets.known[picture, person]
-  there = known[:, None] & given[picture]
+  shoulder, hip = plane.TORSO
+  torso = np.linalg.norm(target[:, shoulder] - target[:, hip], axis=-1)
   apart = np.linalg.norm(joints[picture] - target[:, None], axis=-1)
-  trunk, shared = apart[..., _TRUNK], there[..., _TRUNK]
-  usable = valid[picture] & shared.any(-1)
-  mean = np.where(shared, trunk, 0).sum(-1) / np.maximum(shared.sum(-1), 1)
-  mean = np.where(usable, mean, np.inf)
+  trunk = np.where(given[picture], apart, torso[:, None, None])[..., _TRUNK]
+  asked = known[:, None, _TRUNK]
+  mean = np.where(asked, trunk, 0).sum(-1) / asked.sum(-1)
+  mean = np.where(valid[picture], mean, np.inf)
   if not mean.size:
     mean = np.full((len(picture), 1), np.inf)
   best = mean.argmin(1)
-  shoulder, hip = plane.TORSO
-  torso = np.linalg.norm(target[:, shoulder] - target[:, hip], axis=-1)
   matched = mean[np.arange(len(best)), best] < torso
   rows = plane.Rows(
     joints[picture, best], given[picture, best] & matched[:, None], matched, target,

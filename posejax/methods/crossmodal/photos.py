@@ -14,6 +14,7 @@ clip in two parts. There is no ground truth here.
 """
 
 import functools
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from flax import traverse_util
 
 from posejax.data import images, letterbox, people_crops, photo_folders, teacher_cache, videos
 from posejax.data.images import ImageError, Skipped
+from posejax.geometry.camera import Intrinsics
 from posejax.methods.base import Product, StagePlan
 from posejax.methods.crossmodal import observed, teacher
 
@@ -38,12 +40,13 @@ _VERSION = 1
 
 
 class _Picture(NamedTuple):
-  """A photograph or a frame: pixels (H, W, 3), and who is in its whole view: joints (P, 15, 2) px
-  of that view, seen (P, 15) bool."""
+  """A photograph or a frame: pixels (H, W, 3) with their camera, and who is in its whole view:
+  joints (P, 15, 2) px of that view, seen (P, 15) bool."""
 
   name: str
   clip: str
   pixels: np.ndarray
+  intrinsics: Intrinsics
   joints: np.ndarray
   seen: np.ndarray
 
@@ -62,8 +65,9 @@ def make(
   """Views of one part.
 
   Returns:
-    images (N, S, S, 3) uint8; corner (N, 2), scale (N,) of each view; source (N,) names of files
-    (of a frame with its number), clip (N,); skipped (M,) lines.
+    images (N, S, S, 3) uint8; corner (N, 2), scale (N,) of each view, its camera's focal (N, 2) and
+    center (N, 2), px of the view; source (N,) names of files (of a frame with its number), clip
+    (N,); skipped (M,) lines.
 
   Raises:
     ImageError: the folder cannot be used, or nothing of this part can be read.
@@ -84,15 +88,16 @@ def make(
   for picture in reader.pictures(chosen, clips, skipped, name):
     for view in views(picture, side, settings.crops):
       pixels = letterbox.cut(picture.pixels, view, side)
-      rows.append((pixels, view.corner, view.scale, picture.name, picture.clip))
-  for entry in skipped:
-    print(f'posejax: skipped {entry.message}', file=sys.stderr)
+      camera = letterbox.view_intrinsics(picture.intrinsics, view)
+      rows.append({
+        'images': pixels, 'corner': view.corner, 'scale': view.scale, 'focal': camera.focal,
+        'center': camera.center, 'source': picture.name, 'clip': picture.clip,
+      })
+  for entry in skipped[0 if name == 'images_b' else len(listing.skipped) :]:
+    print(f'posejax: skipped {entry.message}', file=sys.stderr)  # the listing's lines once
   if not rows:
     raise ImageError(settings.dir, f'gives no picture for {name}', 'add photographs or clips')
-  arrays = dict(zip(('images', 'corner', 'scale', 'source', 'clip'), (
-    np.stack(column) if index < 3 else np.array(column)
-    for index, column in enumerate(zip(*rows, strict=True))
-  ), strict=True))
+  arrays = {column: np.array([row[column] for row in rows]) for column in rows[0]}
   return Product(arrays=arrays | {
     'skipped': np.array([entry.message for entry in skipped], np.str_),
   })
@@ -137,33 +142,44 @@ class _Reader:
     for index, path in enumerate(rows.paths):
       row = rows.read(index)
       try:
-        pixels = images.read_image(path).pixels
+        photograph = images.read_image(path)
       except ImageError as error:  # changed since
         skipped.append(Skipped(path, str(error)))
         continue
-      yield _Picture(str(path), clips[path], pixels, row['joints'], row['seen'])
+      yield _Picture(
+        str(path), clips[path], photograph.pixels, photograph.intrinsics, row['joints'],
+        row['seen'],
+      )
     for path in files:
-      if path not in set(photographs):
+      if path.suffix.lower() not in images.SUFFIXES:
         yield from self._frames(path, clips[path], skipped)
 
   def _frames(self, path, clip: str, skipped: list[Skipped]) -> Iterator[_Picture]:
     try:
       with videos.Video(path, every=self.config.images.every) as video:
-        for frame in video:
-          view = letterbox.whole(frame.pixels.shape[1], frame.pixels.shape[0], self.side)
-          (row,) = self._found([letterbox.cut(frame.pixels, view, self.side)])
-          yield _Picture(f'{path}#{frame.index}', clip, frame.pixels, row['joints'], row['seen'])
+        frames = iter(video)
+        while part := list(itertools.islice(frames, _BATCH)):
+          found = self._found([self._square(frame.pixels) for frame in part])
+          for frame, row in zip(part, found, strict=True):
+            yield _Picture(
+              f'{path}#{frame.index}', clip, frame.pixels, video.info.intrinsics, row['joints'],
+              row['seen'],
+            )
       skipped.extend(Skipped(path, problem) for problem in video.problems)
     except ImageError as error:
       skipped.append(Skipped(path, str(error)))
 
   def _whole(self, data: bytes, name: str) -> np.ndarray:
-    pixels = images.decode_image(data, name).pixels
+    return self._square(images.decode_image(data, name).pixels)
+
+  def _square(self, pixels: np.ndarray) -> np.ndarray:
     height, width = pixels.shape[:2]
     return letterbox.cut(pixels, letterbox.whole(width, height, self.side), self.side)
 
   def _found(self, squares: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
-    found = observed.observe(self.teacher, np.stack(squares), self.config.world.max_people)
+    found = observed.observe(
+      self.teacher, np.stack(squares), self.config.world.max_people, batch=_BATCH
+    )
     return [
       {name: np.asarray(found[name][i]) for name in ('joints', 'seen')}
       for i in range(len(squares))
