@@ -61,7 +61,8 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'dir': '', 'labelled': '', 'cache': 'runs/teacher_cache', 'clips': 'number',
       'shares': (0.1, 0.1), 'every': 10, 'crops': True,
     },
-    'mocap': {'dir': '', 'share': 0.5},
+    # `part` of a clip's name between underscores, from 0, is its action: whole ones are held out.
+    'mocap': {'dir': '', 'share': 0.5, 'part': 1},
     'observed': {'latents': True},
     'scenes': {'max_people': 3, 'limit_factor': 1.0, 'lean_deg': 30.0},
     'align': {

@@ -11,9 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from posejax.data import mocap
-from posejax.data.bvh import BvhError
-from posejax.data.captured_poses import CapturedPosesError
+from posejax.data.captured_poses import CapturedPosesError, action_of, read_clips, thinned
 
 
 class ActionSplit(NamedTuple):
@@ -22,12 +20,6 @@ class ActionSplit(NamedTuple):
   train: np.ndarray
   validation: np.ndarray
   test: np.ndarray
-
-
-def action_of(name: str, part: int) -> str:
-  """The action in a clip's name: its part between underscores, or all where it has fewer parts."""
-  parts = name.split('_')
-  return parts[part] if part < len(parts) else name
 
 
 def read_split(
@@ -51,27 +43,16 @@ def read_split(
       is in both lists or in no clip, or none left to learn from.
   """
   root = pathlib.Path(folder)
-  if not root.is_dir():
-    raise CapturedPosesError(f'{root}: no such folder of BVH files; give one that is there')
   both = sorted(set(validation) & set(test))
   if both:
     raise CapturedPosesError(f'action {both[0]!r} is held out for validation and for the test')
   sets: dict[str, list[np.ndarray]] = {'train': [], 'validation': [], 'test': []}
   actions = set()
-  try:
-    for clip in mocap.iterate_bvh(root):
-      action = action_of(clip.name, part)
-      actions.add(action)
-      chosen = 'validation' if action in validation else 'test' if action in test else 'train'
-      sets[chosen].append(standing(clip.joints))
-  except FileNotFoundError:
-    raise CapturedPosesError(f'{root}: holds no .bvh file; give a folder of BVH files') from None
-  except BvhError as error:
-    raise CapturedPosesError(f'{error}; mend it, or take it out of {root}') from None
-  except OSError as error:
-    raise CapturedPosesError(
-      f'{error.filename}: cannot be read ({error.strerror}); mend it, or take it out of {root}'
-    ) from None
+  for clip in read_clips(root):
+    action = action_of(clip.name, part)
+    actions.add(action)
+    chosen = 'validation' if action in validation else 'test' if action in test else 'train'
+    sets[chosen].append(standing(clip.joints))
   unknown = sorted({*validation, *test} - actions)
   if unknown:
     raise CapturedPosesError(
@@ -83,7 +64,7 @@ def read_split(
     raise CapturedPosesError(
       f'{root}: no action is left for {empty}; there are {", ".join(sorted(actions)[:20])}'
     )
-  return ActionSplit(*(_thinned(np.concatenate(sets[name]), most) for name in sets))
+  return ActionSplit(*(thinned(np.concatenate(sets[name]), most) for name in sets))
 
 
 def standing(joints: np.ndarray) -> np.ndarray:
@@ -99,9 +80,3 @@ def standing(joints: np.ndarray) -> np.ndarray:
   floor = joints[..., 2].min() if len(joints) else 0.0
   shift = np.concatenate([joints[:, :1, :2], np.full((len(joints), 1, 1), floor)], -1)
   return (joints - shift).astype(np.float32)
-
-
-def _thinned(poses: np.ndarray, most: int) -> np.ndarray:
-  if len(poses) <= most:
-    return poses
-  return poses[np.linspace(0, len(poses) - 1, most).round().astype(int)]

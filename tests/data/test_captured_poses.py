@@ -15,19 +15,33 @@ def folder(tmp_path_factory):
   """Two clips: 20 frames with a bent arm, then 10 of the T-pose in a subfolder."""
   root = tmp_path_factory.mktemp('captured')
   bent = bvh_text(person([HEAD_END]), frames=20, angles={'LeftForeArm': (30, 0, 0)})
-  (root / 'a.bvh').write_text(bent)
+  (root / 'a_walk.bvh').write_text(bent)
   (root / 'more').mkdir()
-  (root / 'more' / 'b.BVH').write_text(bvh_text(person([HEAD_END]), frames=10))
+  (root / 'more' / 'b_walk.BVH').write_text(bvh_text(person([HEAD_END]), frames=10))
   return root
 
 
-def test_the_end_of_each_clip_is_held_out(folder):
+def test_whole_actions_are_held_out(tmp_path):
+  text = {bend: bvh_text(person([HEAD_END]), frames=10, angles={'LeftForeArm': (bend, 0, 0)})
+          for bend in (0, 30, 60)}
+  for index, bend in enumerate(text):
+    for style in ('calm', 'angry'):
+      (tmp_path / f'set_move{index}_{style}.bvh').write_text(text[bend])
+  poses = captured_poses.read_folder(tmp_path, 1000)
+  # A tenth of 60 frames is wanted: one action, both styles of it.
+  assert len(poses.train) == 40 and len(poses.held_out) == 20
+  assert not any((np.abs(poses.train - pose).max((1, 2)) < 1e-3).any() for pose in poses.held_out)
+  again = captured_poses.read_folder(tmp_path, 1000)
+  np.testing.assert_array_equal(again.held_out, poses.held_out)
+
+
+def test_the_end_of_each_clip_is_held_out_of_one_action(folder):
   poses = captured_poses.read_folder(folder, 1000)
   # 18 + 9 frames to train on, 2 + 1 held out.
   assert poses.train.shape == (27, 17, 3) and poses.held_out.shape == (3, 17, 3)
   assert poses.train.dtype == np.float32
   first, last = (mocap.local_poses(mocap.load_bvh(folder / name, skeleton=J15))[0]
-                 for name in ('a.bvh', 'more/b.BVH'))
+                 for name in ('a_walk.bvh', 'more/b_walk.BVH'))
   assert np.abs(first - last).max() > 0.4  # sin 30°
   np.testing.assert_allclose(poses.train[[0, 17], :15], [first, first], atol=1e-6)
   np.testing.assert_allclose(poses.train[[18, 26], :15], [last, last], atol=1e-6)

@@ -39,7 +39,7 @@ def arrays(config: ml_collections.ConfigDict) -> dict[str, Any]:
   """
   if config.prior.source == 'artificial' or not config.mocap.dir:
     return {}
-  read = captured_poses.read_folder(config.mocap.dir, MOST_CAPTURED)
+  read = captured_poses.read_folder(config.mocap.dir, MOST_CAPTURED, config.mocap.part)
   return {'captured': read.train, 'held_out': read.held_out}
 
 

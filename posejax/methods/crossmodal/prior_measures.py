@@ -172,7 +172,9 @@ def report(
     'motion': jax.jit(pose_sources.moving, static_argnums=1)(keys[1], count),
   }
   if mocap:
-    held_out = captured_poses.read_folder(mocap, pose_sources.MOST_CAPTURED).held_out
+    held_out = captured_poses.read_folder(
+      mocap, pose_sources.MOST_CAPTURED, config.mocap.part
+    ).held_out
     order = np.random.default_rng(seed).permutation(len(held_out))
     groups['captured'] = held_out[order[:count]]
   groups = {name: np.asarray(local)[:, : SKELETON.num_joints] for name, local in groups.items()}

@@ -55,7 +55,7 @@ RULES: dict[str, Rule] = {
   'prior.source': Choice(('artificial', 'motion', 'mixed')),
   'prior.limit_margin': Interval(0.1, 1.0),
 
-  'mocap.dir': Text(), 'mocap.share': _SHARE,
+  'mocap.dir': Text(), 'mocap.share': _SHARE, 'mocap.part': Interval(0, 20, whole=True),
 
   'images.dir': Text(), 'images.labelled': Text(), 'images.cache': Text(optional=False),
   'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2),
