@@ -69,6 +69,26 @@ class Panel(NamedTuple):
   beside: Mapping[str, str] = {}
 
 
+class Comparison(NamedTuple):
+  """A second table of the same entries: rungs beside one whom no rung trains, as the teacher.
+
+  Attributes:
+    title: above it.
+    who: the row of that one.
+    columns: metrics of the rungs; `Rung.published` may hold the paper's figures of them.
+    metrics: those of `who`, one per column, on what it shares with the rung of an entry.
+    published: metric of a column → the paper's figure of `who`.
+    note: below it.
+  """
+
+  title: str
+  who: str
+  columns: tuple[Column, ...]
+  metrics: tuple[str, ...]
+  published: Mapping[str, float] = {}
+  note: str = ''
+
+
 @dataclasses.dataclass(frozen=True)
 class Ladder:
   """What `posejax.ablate` runs and shows.
@@ -81,6 +101,7 @@ class Ladder:
     baselines: rows below the rungs, each with a metric for the column of `steps_of`.
     sweep_rungs: names of the rungs that a sweep runs if none is chosen.
     panels: plots of a sweep.
+    comparison: the second table, if there is one.
   """
 
   seed_field: str
@@ -90,6 +111,7 @@ class Ladder:
   baselines: tuple[Column, ...] = ()
   sweep_rungs: tuple[str, ...] = ()
   panels: tuple[Panel, ...] = ()
+  comparison: Comparison | None = None
 
   def __post_init__(self):
     before = set()

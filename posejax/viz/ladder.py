@@ -1,7 +1,8 @@
 """The ladder's results for readers: a Markdown table, and a sweep's table and curves.
 
 A step's interval is the 95 % interval of a paired bootstrap over scenes, seeds pooled: it says
-what another draw of scenes would change. What another seed would change is the ± beside the mean.
+what another draw of scenes would change. What another seed of the student would change, over the
+same teacher and prior, is the ± beside the mean.
 """
 
 import io
@@ -23,7 +24,7 @@ _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')  # 
 
 def table(ladder: Ladder, results: Results) -> str:
   """The whole table file: rungs, baselines, and how it was made."""
-  compared = [c for c in ladder.columns if any(c.metric in r.published for r in ladder.rungs)]
+  compared = _published(ladder, ladder.columns)
   step_title = next(c.title for c in ladder.columns if c.metric == ladder.steps_of)
   header = [
     'rung', *(c.title for c in ladder.columns), f'step in {step_title} [95 %]',
@@ -45,13 +46,71 @@ def table(ladder: Ladder, results: Results) -> str:
     ]
     rows.append([f'*{baseline.title}*', *cells, *[_NONE] * (len(compared) + 2)])
   note = (
-    f'Mean ± sample standard deviation over seeds, on the {results.split} set. Step: difference '
+    f'{_spread_note(ladder, results)} Step: difference '
     'from the rung named, with the 95 % interval of a paired bootstrap over scenes, seeds pooled. '
     'Baselines stand on the mean of the poses that a rung\'s training draws: where those differ '
     'between rungs, the values stand in the order of the rungs. The paper\'s figures are of '
     'another test set (MuPoTS-3D): compare steps, not levels.'
   )
-  return f'{_markdown(header, rows)}\n\n{note}\n\n{_origin(results)}'
+  parts = [_markdown(header, rows), note]
+  if ladder.comparison:
+    parts.append(comparison(ladder, results))
+  return '\n\n'.join((*parts, _origin(results)))
+
+
+def comparison(ladder: Ladder, results: Results) -> str:
+  """The second table: `57.3 ± 0.4 (−1.3)` is a rung's metric, and what it has above the other's."""
+  chosen = ladder.comparison
+  compared = _published(ladder, chosen.columns)
+  paper = [f'paper: {column.title}' for column in compared]
+  rows = [[
+    chosen.who, *(
+      _range(results.entries, metric, column.digits)
+      for column, metric in zip(chosen.columns, chosen.metrics, strict=True)
+    ), *(_number(chosen.published.get(c.metric), c.digits) for c in compared), _NONE,
+  ]]
+  for rung in ladder.rungs:
+    entries = _of(results, rung)
+    if entries:
+      rows.append([
+        rung.title, *(
+          _beside(entries, column, metric)
+          for column, metric in zip(chosen.columns, chosen.metrics, strict=True)
+        ), *(_number(rung.published.get(c.metric), c.digits) for c in compared), str(len(entries)),
+      ])
+  note = (
+    f'In brackets: the rung less the {chosen.who} of the same entry. The {chosen.who}\'s row has '
+    f'its least and its largest figure over the entries. {chosen.note}'
+  )
+  header = [chosen.title, *(column.title for column in chosen.columns), *paper, 'seeds']
+  return f'{_markdown(header, rows)}\n\n{note}'
+
+
+def _beside(entries: Sequence[Entry], column: Column, metric: str) -> str:
+  """A rung's mean over seeds, and in brackets its mean difference from another metric."""
+  pairs = [(entry['metrics'].get(column.metric), entry['metrics'].get(metric)) for entry in entries]
+  apart = [ours - theirs for ours, theirs in pairs if None not in (ours, theirs)]
+  shown = _mean_sd(entries, column.metric, column.digits)
+  return f'{shown} ({np.mean(apart):+.{column.digits}f})' if apart else shown
+
+
+def _range(entries: Sequence[Entry], metric: str, digits: int) -> str:
+  """`57.1 to 58.9`, or one figure where all are alike."""
+  found = [value for entry in entries if (value := entry['metrics'].get(metric)) is not None]
+  ends = [_number(value, digits) for value in (min(found), max(found))] if found else [_NONE]
+  return ' to '.join(dict.fromkeys(ends))
+
+
+def _published(ladder: Ladder, columns: Sequence[Column]) -> list[Column]:
+  """The columns for which the paper has figures."""
+  return [c for c in columns if any(c.metric in rung.published for rung in ladder.rungs)]
+
+
+def _spread_note(ladder: Ladder, results: Results) -> str:
+  return (
+    f'Mean ± sample standard deviation over seeds of `{ladder.seed_field}` alone (what is trained '
+    f'before that is the same for every seed), on the {results.split} set.'
+  )
 
 
 def _distinct(results: Results, column: Column) -> str:
@@ -90,8 +149,7 @@ def sweep_table(ladder: Ladder, results: Results, field: str) -> str:
       _spread(dict(points).get(value, []), 1) for points in columns.values()
     )] for value in values
   ]
-  note = f'Mean ± sample standard deviation over seeds, on the {results.split} set.'
-  return f'{_markdown(header, rows)}\n\n{note}\n\n{_origin(results)}'
+  return f'{_markdown(header, rows)}\n\n{_spread_note(ladder, results)}\n\n{_origin(results)}'
 
 
 def curves(
