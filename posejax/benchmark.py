@@ -13,6 +13,7 @@ from posejax.benchmarks import (
   geometry,
   harness,
   heatmaps,
+  infer,
   lifting,
   mobilenet_pose,
   synth,
@@ -21,6 +22,7 @@ from posejax.benchmarks import (
 TOPICS = {
   'geometry': geometry.rows, 'heatmaps': heatmaps.rows, 'synth': synth.rows,
   'crossmodal': crossmodal.rows, 'dm14': mobilenet_pose.rows, 'lifting': lifting.rows,
+  'infer': infer.rows,
 }
 
 

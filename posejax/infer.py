@@ -215,7 +215,7 @@ class _Work:
 
   def photographs(self, paths) -> None:
     """Reads photographs, a batch at a time."""
-    waiting: list[tuple[Scene, Square, pose_views.Small]] = []
+    waiting: list[tuple[Scene, Square, pose_views.Small | None]] = []
     bad: list[str] = []
     if not paths:
       return
@@ -243,7 +243,7 @@ class _Work:
     lens = self._lens((width, height), photo.intrinsics, photo.intrinsics_from)
     scene = self._scene(name, 'photo', (width, height), None, lens, photo.notes)
     square = self._predictor.square(photo.pixels, Intrinsics(lens.focal, lens.center))
-    return scene, square, pose_views.shrink(photo.pixels)
+    return scene, square, pose_views.shrink(photo.pixels) if self._options.pictures else None
 
   def _write(self, waiting) -> None:
     people = self._predictor.of_squares([square for _, square, _ in waiting])
@@ -345,7 +345,7 @@ class _Work:
     }[source]
     return Lens(focal, center, source, note)
 
-  def _drawn(self, scene: Scene, small: dict[int, pose_views.Small]) -> dict:
+  def _drawn(self, scene: Scene, small: dict[int, pose_views.Small | None]) -> dict:
     """Ending → what writes such a file."""
     shown = scene_files.Shown(
       scene.file,

@@ -14,8 +14,6 @@ smaller networks leave the rest a larger share.
 """
 
 import functools
-import pathlib
-import runpy
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,19 +23,15 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-import posejax
-from posejax.benchmarks import convolutions, harness, torch_crossmodal
+from posejax.benchmarks import convolutions, harness, students, torch_crossmodal
 from posejax.heatmaps import find_peaks
 from posejax.methods.base import Networks, Product, Stage
-from posejax.methods.crossmodal import align, infer, lift, prior, world
+from posejax.methods.crossmodal import align, infer, lift, world
 from posejax.methods.crossmodal import teacher as teacher_lib
-from posejax.models import aae as aae_lib
 from posejax.models import crossmodal as models
-from posejax.models import openpose
 from posejax.models import windows as window_lib
 from posejax.training import parallel, train_state
 
-_CONFIGS = pathlib.Path(posejax.__file__).parents[1] / 'configs' / 'unsup.py'
 _PICTURES = 16  # that a step draws from
 _JOINTS = lift.SKELETON.num_joints
 
@@ -46,8 +40,8 @@ def rows(quick: bool) -> Iterator[harness.Row]:
   """All rows of this topic; `quick` shows that everything runs, not how fast."""
   seconds = 0.02 if quick else 2.0
   for preset in ('smoke',) if quick else ('', 'long', 'paper'):
-    config = _config(preset)
-    name, params = preset or 'default', random_networks(config)
+    config = students.preset(preset)
+    name, params = preset or 'default', students.random_networks(config)
     batches = (2,) if quick else (1, 8)
     for batch in batches:
       targets = {1: 0.8, 8: 1.0} if preset == 'paper' else {}
@@ -61,48 +55,13 @@ def rows(quick: bool) -> Iterator[harness.Row]:
       yield from step_rows(
         name, stage, seconds, bound=preset == 'paper' and batch == 8, few=quick
       )
-  yield picture_row(_config('smoke' if quick else ''), 16 if quick else 256)
-
-
-def _config(preset: str) -> ml_collections.ConfigDict:
-  return runpy.run_path(str(_CONFIGS))['get_config'](preset)
+  yield picture_row(students.preset('smoke' if quick else ''), 16 if quick else 256)
 
 
 def _with_batch(config: ml_collections.ConfigDict, batch: int) -> ml_collections.ConfigDict:
   changed = config.copy_and_resolve_references().unlock()
   changed.align.update({'batch_images': batch, 'batch_scenes': batch})
   return changed
-
-
-def random_networks(config: ml_collections.ConfigDict) -> Networks:
-  """Untrained E, F, G, H, Φ and Ψ of a config's widths."""
-  model, side = infer.Model(config), config.world.image_size
-  cells = side // teacher_lib.STRIDE
-  encoder, decoder = (
-    kind(model.teacher.widths) for kind in (openpose.Encoder, openpose.Decoder)
-  )
-  latent = jnp.zeros((1, cells, cells, 2 * config.teacher.branch))
-  skip = jnp.zeros((1, cells, cells, config.teacher.cpm[-1]))
-  maps = jnp.zeros((1, cells, cells, model.teacher.num_maps))
-  made = {
-    'E': (encoder, (jnp.zeros((1, side, side, 3)),)),
-    'F': (decoder, (latent, skip)),
-    'G': (models.MapEncoder(align.g_config(config)), (maps,)),
-    'H': (models.PoseNet(model.h), (latent,)),
-    'Phi': (aae_lib.PoseEncoder(prior.aae_config(config)), (jnp.zeros((1, _JOINTS, 3)),)),
-    'Psi': (aae_lib.PoseDecoder(prior.aae_config(config)), (jnp.zeros((1, model.h.embedding)),)),
-  }
-  rng = np.random.default_rng(0)
-
-  def draw(leaf: jax.ShapeDtypeStruct) -> np.ndarray:
-    # Not the modules' own initial weights, whose draws take long to compile.
-    fan = leaf.size / leaf.shape[-1]
-    return rng.normal(scale=np.sqrt(2 / fan), size=leaf.shape).astype(np.float32)
-
-  return {
-    name: jax.tree.map(draw, jax.eval_shape(module.init, jax.random.key(0), *inputs)['params'])
-    for name, (module, inputs) in made.items()
-  }
 
 
 def random_products(config: ml_collections.ConfigDict, params: Networks) -> dict[str, Product]:
@@ -133,23 +92,6 @@ def random_products(config: ml_collections.ConfigDict, params: Networks) -> dict
   }
 
 
-class _Compiled(NamedTuple):
-  """A compiled call with its arguments."""
-
-  call: harness.Thunk
-  program: jax.stages.Compiled
-  seconds: float
-
-
-def _compile(function: Any, *args: Any) -> _Compiled:
-  """Compiles a function that has `lower`, and calls it once."""
-  begin = time.perf_counter()
-  program = function.lower(*args).compile()
-  took = time.perf_counter() - begin
-  jax.block_until_ready(program(*args))
-  return _Compiled(lambda: program(*args), program, took)
-
-
 class Inference(NamedTuple):
   """Inference of one batch, and what is measured beside it.
 
@@ -164,8 +106,8 @@ class Inference(NamedTuple):
   model: infer.Model
   params: Networks
   images: np.ndarray
-  whole: _Compiled
-  after: _Compiled
+  whole: students.Compiled
+  after: students.Compiled
 
 
 def compile_inference(
@@ -175,13 +117,13 @@ def compile_inference(
   model, side = infer.Model(config), config.world.image_size
   images = np.random.default_rng(1).integers(0, 256, (batch, side, side, 3), np.uint8)
   used = jax.device_put({key: params[key] for key in ('E', 'F', 'H', 'Psi')})
-  whole = _compile(
+  whole = students.compiled(
     jax.jit(lambda params, images: infer.predict(model, params, images)), used, jnp.asarray(images)
   )
   cells = side // teacher_lib.STRIDE
   out = cells // model.h.cells
   key = jax.random.key(2)
-  after = _compile(
+  after = students.compiled(
     jax.jit(functools.partial(decode_and_lift, model)), used,
     jax.random.uniform(key, (batch, cells, cells, 1)),
     jax.random.normal(key, (batch, out, out, (model.h.up or model.h.down)[-1][-1][0])),
@@ -203,7 +145,7 @@ def inference_rows(
   model, params, images, whole, after = case
   batch, side = images.shape[:2]
   square = jnp.ones((2048, 2048), jnp.float32)
-  matrix = _compile(jax.jit(jnp.matmul), square, square)
+  matrix = students.compiled(jax.jit(jnp.matmul), square, square)
   sides = {'ours': whole.call, 'after': after.call, 'matrix': matrix.call}
   has_torch = beside is not None and torch_crossmodal.available()
   if has_torch:
@@ -314,9 +256,11 @@ def _step_rows(
   bound: bool,
 ) -> Iterator[harness.Row]:
   size = stage.sources[source].size
-  step = _compile(function, *args)
+  step = students.compiled(function, *args)
   keys = parallel.example_keys(jax.random.key(0), jnp.int32(0), jnp.arange(size))
-  draw = _compile(jax.jit(lambda f, k: stage.sources[source].device(f, {}, k)), args[1], keys)
+  draw = students.compiled(
+    jax.jit(lambda f, k: stage.sources[source].device(f, {}, k)), args[1], keys
+  )
   found = convolutions.operations(step.program.as_text())
   alone = {operation: operation.thunk() for operation in found}
   times = harness.measure({'step': step.call, 'draw': draw.call, **alone}, seconds=seconds / 4)

@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -40,6 +41,8 @@ class Row:
     compile_s: time of the first call less one of the later ones.
     output_mib: size of what one call returns.
     peak_mib: memory the compiled call plans for (arguments, outputs, temporaries); None if unknown.
+    processor_s: processor time of one item, of all threads; None if not measured. On a machine that
+      is shared it says more than the rate.
     note: anything a reader must know, such as why a target is missed.
   """
 
@@ -54,7 +57,21 @@ class Row:
   compile_s: float | None = None
   output_mib: float | None = None
   peak_mib: float | None = None
+  processor_s: float | None = None
   note: str = ''
+
+
+class Taken(NamedTuple):
+  """What one call took.
+
+  Attributes:
+    seconds: by the clock.
+    processor_s: processor time of all threads of the process. Threads that still wait in a loop
+      when a call is over (PyTorch's do, for a moment) are counted to the next one.
+  """
+
+  seconds: float
+  processor_s: float
 
 
 def require_equal(ours: object, theirs: object, *, atol: float, rtol: float = 0.0) -> None:
@@ -66,7 +83,15 @@ def require_equal(ours: object, theirs: object, *, atol: float, rtol: float = 0.
 def measure(
   thunks: dict[str, Thunk], *, seconds: float = 1.0, min_repeats: int = 3
 ) -> dict[str, float]:
-  """Median seconds of one call of each thunk, measured in turns.
+  """`take` without processor times: name → median seconds of a call."""
+  taken = take(thunks, seconds=seconds, min_repeats=min_repeats)
+  return {name: one.seconds for name, one in taken.items()}
+
+
+def take(
+  thunks: dict[str, Thunk], *, seconds: float = 1.0, min_repeats: int = 3
+) -> dict[str, Taken]:
+  """Median times of one call of each thunk, measured in turns.
 
   Args:
     thunks: name → call without arguments; what it returns is waited for. Each has been called
@@ -75,18 +100,22 @@ def measure(
     min_repeats: rounds at the least.
 
   Returns:
-    name → median seconds of a call.
+    name → medians.
   """
-  times = {name: [] for name in thunks}
+  times: dict[str, list[Taken]] = {name: [] for name in thunks}
   start = time.perf_counter()
   rounds = 0
   while rounds < min_repeats or time.perf_counter() - start < seconds * len(thunks):
     for name, thunk in thunks.items():
-      begin = time.perf_counter()
+      begin = Taken(time.perf_counter(), time.process_time())
       jax.block_until_ready(thunk())
-      times[name].append(time.perf_counter() - begin)
+      end = Taken(time.perf_counter(), time.process_time())
+      times[name].append(Taken(*(b - a for a, b in zip(begin, end, strict=True))))
     rounds += 1
-  return {name: statistics.median(values) for name, values in times.items()}
+  return {
+    name: Taken(*map(statistics.median, zip(*values, strict=True)))
+    for name, values in times.items()
+  }
 
 
 def compare(
@@ -185,12 +214,17 @@ def _processor() -> str:
 
 def peak_process_mib() -> float:
   """Largest resident size of this process so far."""
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-  return peak / (2**20 if sys.platform == 'darwin' else 2**10)
+  return resident_mib(resource.getrusage(resource.RUSAGE_SELF))
+
+
+def resident_mib(usage: resource.struct_rusage) -> float:
+  """Largest resident size that the system tells of a process."""
+  return usage.ru_maxrss / (2**20 if sys.platform == 'darwin' else 2**10)
 
 
 _HEADER = (
   'what', 'rate /s', '× loop', '× vectorised', '× PyTorch', 'target', 'MiB/call', 'compile s',
+  'CPU ms',
 )
 
 
@@ -206,6 +240,7 @@ def _cells(row: Row) -> tuple[str, ...]:
   return (
     row.name, f'{_rate(row.rate)} {row.unit}', *times, target, number(row.peak_mib, 1),
     number(row.compile_s, 1),
+    number(None if row.processor_s is None else 1000 * row.processor_s, 1),
   )
 
 

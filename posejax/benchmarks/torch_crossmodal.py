@@ -61,6 +61,11 @@ class TorchNetwork:
       s = self._lift(torch.cat(halves, 1))
       return tuple(y.permute(0, 2, 3, 1).contiguous().numpy() for y in (heat, s))
 
+  def _act(self, x):
+    import torch.nn.functional as nn
+
+    return nn.leaky_relu(x, self.teacher.leak) if self.teacher.leak else nn.relu(x)
+
   def _encode(self, x):
     import torch.nn.functional as nn
 
@@ -70,20 +75,19 @@ class TorchNetwork:
         x = nn.max_pool2d(x, 2)
       for index in range(1, len(widths) + 1):
         halves = block == index == 1 and self.teacher.strided
-        x = nn.relu(_conv(net, f'conv{block}_{index}', x, 2 if halves else 1))
+        x = self._act(_conv(net, f'conv{block}_{index}', x, 2 if halves else 1))
     for index in range(len(self.teacher.cpm)):
-      x = nn.relu(_conv(net, f'conv4_{len(self.teacher.front[-1]) + 1 + index}_CPM', x))
+      x = self._act(_conv(net, f'conv4_{len(self.teacher.front[-1]) + 1 + index}_CPM', x))
     skip, halves = x, []
     for branch in ('L1', 'L2'):
       x = skip
       for index in range(1, len(self.teacher.stage1) + 2):
-        x = nn.relu(_conv(net, f'conv5_{index}_CPM_{branch}', x))
+        x = self._act(_conv(net, f'conv5_{index}_CPM_{branch}', x))
       halves.append(x)
     return halves, skip
 
   def _heat(self, halves, skip):
     import torch
-    import torch.nn.functional as nn
 
     net = self.weights['F']
     last = f'conv5_{len(self.teacher.stage1) + 2}_CPM'
@@ -91,39 +95,65 @@ class TorchNetwork:
     x = torch.cat([*maps, skip], 1)
     layers = len(self.teacher.stage) + 1
     for index in range(1, layers + 1):
-      x = nn.relu(_conv(net, f'Mconv{index}_stage2_L2', x))
+      x = self._act(_conv(net, f'Mconv{index}_stage2_L2', x))
     return _conv(net, f'Mconv{layers + 1}_stage2_L2', x)
 
   def _lift(self, x):
     import torch
-    import torch.nn.functional as nn
 
     h, net = self.h, self.weights['H']
-    trunk, skips = net['trunk'], []
-
-    def act(y):
-      return nn.leaky_relu(y, h.leak)
-
-    for level, widths in enumerate(h.down):
-      for index in range(len(widths)):
-        x = act(_conv(trunk, f'down{level}_{index}', x, 2 if level and not index else 1))
-      skips.append(x)
-    b, c, rows, columns = x.shape
-    weights, bias = trunk['channels']
-    mixed = torch.baddbmm(bias[:, None], x.reshape(b, c, rows * columns).transpose(0, 1), weights)
-    mixed = mixed.transpose(0, 1).reshape(b, c, rows, columns)
-    x = torch.cat([act(mixed), x], 1).contiguous(memory_format=torch.channels_last)
-    for index in range(len(h.bottom)):
-      x = act(_conv(trunk, f'bottom_{index}', x))
-    for level, widths in zip(range(len(h.down) - 2, -1, -1), h.up, strict=False):
-      up = nn.conv_transpose2d(x, *trunk[f'up{level}'], stride=2, padding=1)
-      x = torch.cat([act(up), skips[level]], 1)
-      for index in range(len(widths)):
-        x = act(_conv(trunk, f'up{level}_{index}', x))
-    s = torch.tanh(_conv(net, 'pose', x))
+    s = torch.tanh(_conv(net, 'pose', trunk(h, net['trunk'], x)))
     phi, turn, depth = torch.split(s, (h.embedding, ROTATION, 1), 1)
     pairs = turn.unflatten(1, (ROTATION // 2, 2))
     return torch.cat([phi, (pairs / pairs.norm(dim=2, keepdim=True)).flatten(1, 2), depth], 1)
+
+
+class TorchRoots:
+  """H up to where roots are known: what a student whose roots are its own does to all cells.
+
+  Args:
+    h: layers of H, with root logits.
+    params: of H, in flax's layout.
+  """
+
+  def __init__(self, h: HConfig, params: dict[str, Any]):
+    self.h, self.weights = h, _converted({name: params[name] for name in ('trunk', 'root')})
+
+  def __call__(self, v: Any) -> tuple[Any, Any]:
+    """Root logits (B, K, h', w') and features (B, F, h', w') of v (B, C, h, w), tensors."""
+    import torch
+
+    with torch.inference_mode():
+      features = trunk(self.h, self.weights['trunk'], v)
+      return _conv(self.weights, 'root', features), features
+
+
+def trunk(h: HConfig, net: dict[str, Any], x: Any) -> Any:
+  """H without its last layers, on tensors (B, C, h, w); `net` is converted."""
+  import torch
+  import torch.nn.functional as nn
+
+  def act(y):
+    return nn.leaky_relu(y, h.leak)
+
+  skips = []
+  for level, widths in enumerate(h.down):
+    for index in range(len(widths)):
+      x = act(_conv(net, f'down{level}_{index}', x, 2 if level and not index else 1))
+    skips.append(x)
+  b, c, rows, columns = x.shape
+  weights, bias = net['channels']
+  mixed = torch.baddbmm(bias[:, None], x.reshape(b, c, rows * columns).transpose(0, 1), weights)
+  mixed = mixed.transpose(0, 1).reshape(b, c, rows, columns)
+  x = torch.cat([act(mixed), x], 1).contiguous(memory_format=torch.channels_last)
+  for index in range(len(h.bottom)):
+    x = act(_conv(net, f'bottom_{index}', x))
+  for level, widths in zip(range(len(h.down) - 2, -1, -1), h.up, strict=False):
+    up = nn.conv_transpose2d(x, *net[f'up{level}'], stride=2, padding=1)
+    x = torch.cat([act(up), skips[level]], 1)
+    for index in range(len(widths)):
+      x = act(_conv(net, f'up{level}_{index}', x))
+  return x
 
 
 def _conv(net: dict[str, Any], name: str, x, stride: int = 1):

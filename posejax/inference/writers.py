@@ -29,8 +29,6 @@ def arrays(scene: Scene) -> dict[str, np.ndarray]:
   """What the npz holds (module docstring)."""
   found = scene_lib.rows(scene)
   people, bridged = scene_lib.people_of(found, scene.skeleton.num_joints)
-  header = schema.content(scene)
-  del header['frames']
   return {
     'frame': np.array([row.frame for row in found], np.int32), 'id': people.identity,
     'score': people.score, 'depth': people.depth, 'bridged': bridged,
@@ -43,7 +41,7 @@ def arrays(scene: Scene) -> dict[str, np.ndarray]:
     'size': np.array([scene.width, scene.height]), 'joints': np.array(scene.skeleton.joints),
     'parents': np.array(scene.skeleton.parents),
     'flip_pairs': np.array(scene.skeleton.flip_pairs).reshape(-1, 2),
-    'header': np.array(json.dumps(header, allow_nan=False)),
+    'header': np.array(json.dumps(schema.header(scene), allow_nan=False)),
   }
 
 

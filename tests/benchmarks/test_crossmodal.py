@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from posejax.benchmarks import convolutions, crossmodal, torch_crossmodal
+from posejax.benchmarks import convolutions, crossmodal, students, torch_crossmodal
 from posejax.methods.crossmodal import infer
 from tests.training import toy
 
@@ -71,9 +71,9 @@ def test_calls_count_as_often_as_they_run():
 @pytest.fixture(scope='module')
 def small():
   """A config as the paper's is, without a window, on toy widths; and its random networks."""
-  config = crossmodal._config('smoke').unlock()
+  config = students.preset('smoke').unlock()
   config.align.h.window.size = 1
-  return config, crossmodal.random_networks(config)
+  return config, students.random_networks(config)
 
 
 @needs_torch
@@ -94,7 +94,7 @@ def test_pytorch_gives_the_same_maps_and_representation(small):
 
 @needs_torch
 def test_layers_that_pytorch_lacks_are_refused():
-  model = infer.Model(crossmodal._config('smoke'))
+  model = infer.Model(students.preset('smoke'))
   with pytest.raises(ValueError, match='one plain pose a cell'):
     torch_crossmodal.TorchNetwork(model.teacher.widths, model.h, {})
 

@@ -77,6 +77,19 @@ def test_nothing_but_json_is_written():
   assert person['score'] is None and person['depth'] is None
 
 
+def test_plain_numbers():
+  # 0.1 in 32 bits is 0.100000001490116; 2.0005 lies below its middle in binary.
+  single = np.array([[0.1, np.nan], [-np.inf, 2.0005]], np.float32)
+  assert schema.plain(single) == [[0.1, None], [None, 2.0]]
+  assert schema.plain(single[0, 0], 9) == 0.100000001
+  assert schema.plain((1, [np.float64(2.34567), np.array(3)], np.zeros((0, 2)))) == [
+    1, [2.346, 3], []
+  ]
+  found = schema.plain(np.array(7))
+  assert found == 7 and type(found) is float
+  assert all(type(x) is float for x in schema.plain(np.arange(3)))
+
+
 CONTENT = json.loads(schema.dumps(two_frames()))
 
 
