@@ -4,8 +4,8 @@
 
 Writes a `jax.export` artefact for CPU, CUDA and TPU and any batch, networks included, and beside it
 `<output>.json`: inputs, outputs, joint names, the assumed camera. The artefact is read back and
-compared with the run before it is written; what is there already is never overwritten. Exit code 0,
-or 2 with one line.
+compared with the run before it is written; what is there already is never overwritten. Exit code
+0, 2 with one line, or 130 after Ctrl-C.
 
 It runs without posejax:
 
@@ -16,6 +16,7 @@ It runs without posejax:
 """
 
 import json
+import os
 import pathlib
 import sys
 
@@ -25,12 +26,12 @@ from posejax import command
 from posejax.inference import checkpoint as checkpoint_lib
 from posejax.inference import exporting, files
 from posejax.training import machine
-from posejax.training.checkpoints import CheckpointError
 
 PROGRAM = 'posejax.export'
 METHODS = command.METHODS
 _FOR_USERS = (
-  exporting.ExportError, files.OutputError, checkpoint_lib.CheckpointFolderError, CheckpointError,
+  exporting.ExportError, files.OutputError, checkpoint_lib.CheckpointFolderError,
+  *command.FOR_USERS,
 )
 
 
@@ -51,7 +52,7 @@ def run(
     if not platforms or set(platforms) - set(exporting.PLATFORMS):
       raise exporting.ExportError(f'--platforms: choose of {",".join(exporting.PLATFORMS)}')
     for path in (output, record):
-      if path.exists():
+      if os.path.lexists(path):
         raise files.OutputError(f'{path}: is there already; choose another --output')
     opened = checkpoint_lib.load(checkpoint, METHODS, cache)
     exported = exporting.artefact(opened, platforms)
@@ -60,6 +61,9 @@ def run(
     text = json.dumps(exporting.record(opened, exported, parity), indent=1, allow_nan=False)
     files.write(output, lambda file: file.write(data))
     files.write_text(record, text + '\n')
+  except KeyboardInterrupt:
+    print(f'{PROGRAM}: stopped; nothing was written', file=sys.stderr)
+    return 130
   except _FOR_USERS as error:
     print(f'{PROGRAM}: {error}', file=sys.stderr)
     return 2

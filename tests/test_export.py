@@ -15,6 +15,7 @@ from posejax.inference import exporting
 from posejax.methods import crossmodal
 from posejax.methods.base import People, Product
 from posejax.training import products, stages
+from posejax.training.stages import WorkdirError
 
 
 @pytest.fixture(scope='module')
@@ -126,9 +127,23 @@ def test_an_artefact_that_differs_is_not_written(tmp_path, capsys, monkeypatch):
   assert capsys.readouterr().err.count('\n') == 1 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(('error', 'code', 'words'), [
+  (WorkdirError('stages/fit: of another version'), 2, 'stages/fit: of another version'),
+  (KeyboardInterrupt(), 130, 'stopped; nothing was written'),
+])
+def test_what_the_user_can_mend_is_one_line(tmp_path, capsys, monkeypatch, error, code, words):
+  def fail(*unused):
+    raise error
+
+  monkeypatch.setattr(export.checkpoint_lib, 'load', fail)
+  assert export.run(tmp_path, tmp_path / 'a.jaxexport') == code
+  assert capsys.readouterr().err == f'posejax.export: {words}\n' and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(('platforms', 'words'), [
   (('cpu', 'abacus'), '--platforms: choose of cpu,cuda,tpu'), (('cpu',), 'no run is here'),
 ])
 def test_wrong_wishes(tmp_path, capsys, platforms, words):
   assert export.run(tmp_path, pathlib.Path(tmp_path, 'a'), platforms=platforms) == 2
+  assert export.run(tmp_path, pathlib.Path(tmp_path, 'a' * 300), platforms=platforms) == 2
   assert words in capsys.readouterr().err

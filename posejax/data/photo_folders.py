@@ -13,8 +13,8 @@ The clip of a photograph is its folder and its name without ending, after two st
    - 'folder': the folder alone.
 
 These are plain rules and not regular expressions of the user's: those could run for ever. Videos
-are named as photographs are, so that `cam01.mp4` and `cam02.mp4` are together. Files with the same
-bytes are one: the later one in order is left out and listed.
+are named as photographs are, so that `cam01.mp4` and `cam02.mp4` are together. For training files
+with the same bytes are one: the later one in order is left out and listed.
 
 A clip's part follows from a hash of its name alone, so that it stays where it is when files are
 added (`split`).
@@ -70,35 +70,45 @@ class Parts(NamedTuple):
   test: tuple[str, ...]
 
 
-def list_folder(folder: str | os.PathLike) -> Listing:
+def list_folder(
+  folder: str | os.PathLike, keep_copies: bool = False, without: str | os.PathLike | None = None
+) -> Listing:
   """Lists a folder and its subfolders. Reads only files that are as long as another one.
 
   Hidden files and folders are passed over, links to folders are not followed.
 
   Args:
     folder: the folder.
+    keep_copies: whether files with the same bytes are all listed; then none is read.
+    without: a folder below it to pass over with all that it holds, such as a program's own output.
 
   Returns:
     The listing, the same on every machine.
 
   Raises:
-    ImageError: no such folder, or neither a photograph nor a video in it.
+    ImageError: no such folder, one without rights, or neither a photograph nor a video in it.
   """
   root = pathlib.Path(folder)
-  if not root.is_dir():
-    reason = 'is a file, not a folder' if root.exists() else 'no such folder'
+  # os.path's, for pathlib's raise where a name is too long or a folder above has no rights.
+  if not os.path.isdir(root):
+    reason = 'is a file, not a folder' if os.path.exists(root) else 'no such folder'
     raise ImageError(root, reason, 'give a folder of photographs or videos')
   skipped = []
 
   def refuse(error: OSError) -> None:
     path = pathlib.Path(error.filename)
-    skipped.append(Skipped(path, str(ImageError(
-      path, f'cannot be listed ({error.strerror})', 'check its rights'
-    ))))
+    told = ImageError(path, f'cannot be listed ({error.strerror})', 'check its rights')
+    if path == root:
+      raise told
+    skipped.append(Skipped(path, str(told)))
 
   found, others = [], set()
+  passed = None if without is None else os.path.realpath(without)
   for name, folders, files in os.walk(root, onerror=refuse):
-    folders[:] = [entry for entry in folders if not entry.startswith(_NOT_OURS)]
+    folders[:] = [
+      entry for entry in folders if not entry.startswith(_NOT_OURS)
+      and (passed is None or os.path.realpath(os.path.join(name, entry)) != passed)
+    ]
     for entry in files:
       path = pathlib.Path(name, entry)
       if entry.startswith(_NOT_OURS):
@@ -114,7 +124,7 @@ def list_folder(folder: str | os.PathLike) -> Listing:
       root, f'holds no photograph or video{images.printable(beside)}',
       f'give a folder with {" ".join((*images.SUFFIXES, *videos.SUFFIXES))}',
     )
-  kept, copies = _without_copies(found)
+  kept, copies = (found, []) if keep_copies else _without_copies(found)
   return Listing(
     root, tuple(path for path in kept if path.suffix.lower() in images.SUFFIXES),
     tuple(path for path in kept if path.suffix.lower() in videos.SUFFIXES),

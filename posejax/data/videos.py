@@ -129,10 +129,13 @@ class Video:
     self._file.close()
 
   def __iter__(self) -> Iterator[Frame]:
-    given, index, start = 0, -1, None
+    given, index, start, corrupt = 0, -1, None, 0
     for index, frame in enumerate(self._frames):
       start = frame.time if start is None else start
-      if index % self._every or frame.is_corrupt:
+      if index % self._every:
+        continue
+      if frame.is_corrupt:
+        corrupt += 1
         continue
       if given == self._most:
         self._problem(f'the cap of {self._most} frames is reached')
@@ -145,6 +148,8 @@ class Video:
       timed = frame.time is not None and start is not None
       yield Frame(index, frame.time - start if timed else index / self.info.fps, pixels)
       given += 1
+    if corrupt:
+      self._problem(f'{corrupt} damaged frames were left out')
     self._compare(index + 1)
 
   def _compare(self, count: int) -> None:
@@ -209,7 +214,7 @@ class Video:
 def _open(path: pathlib.Path) -> Any:
   try:
     if not path.is_file():  # nor a pipe, whose opening waits
-      reason = 'a folder, not a video' if path.is_dir() else 'no such file'
+      reason = 'a folder, not a video' if os.path.isdir(path) else 'no such file'
       raise ImageError(path, reason, 'give a file')
     return open(path, 'rb')
   except (OSError, ValueError) as error:

@@ -32,10 +32,12 @@ def write(path: pathlib.Path, save: Callable[[BinaryIO], None]) -> None:
   Raises:
     OutputError: no space is left, or the place can't be written. Nothing is left behind.
   """
-  temporary = path.with_name(path.name + '.tmp')
+  temporary = path.with_name(f'{path.name}.{os.getpid()}.tmp')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with temporary.open('wb') as file:
+    # What a killed process of this number left goes, and a link goes and is not followed: 'x'.
+    temporary.unlink(missing_ok=True)
+    with temporary.open('xb') as file:
       save(file)
       file.flush()
       os.fsync(file.fileno())
@@ -68,11 +70,11 @@ def claimed(folder: pathlib.Path, options: Mapping[str, Any]) -> Iterator[None]:
   """
   with contextlib.ExitStack() as stack:
     try:
-      others = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-      if RECORD not in others and set(others) - {_LOCK}:
+      others = os.listdir(folder) if os.path.isdir(folder) else []
+      strange = [name for name in others if name != _LOCK and not name.startswith(RECORD)]
+      if RECORD not in others and strange:
         raise OutputError(
-          f'{folder}: holds other files ({min(set(others) - {_LOCK})}, ...); give --output an '
-          'empty folder'
+          f'{folder}: holds other files ({min(strange)}, ...); give --output an empty folder'
         )
       stack.enter_context(stages.locked(folder))
     except stages.WorkdirError as error:
@@ -85,7 +87,7 @@ def claimed(folder: pathlib.Path, options: Mapping[str, Any]) -> Iterator[None]:
 
 def _agree(path: pathlib.Path, ours: dict[str, Any]) -> None:
   """Writes the record, or checks that it says what we want."""
-  if not path.exists():
+  if not os.path.lexists(path):
     write_text(path, json.dumps({'options': ours}, indent=1) + '\n')
     return
   try:

@@ -91,15 +91,17 @@ class Predictor:
     return Square(letterbox.cut(pixels, view, self.side), view, intrinsics)
 
   def of_squares(self, squares: Sequence[Square]) -> People:
-    """People of any number of views, each in its own image: fields (B, P, ...), NumPy."""
+    """People of any number of views, each in its own image: fields (B, P, ...), NumPy.
+
+    Of no view, P is 0 and nothing is compiled.
+    """
     parts = [
       self._call(squares[first : first + self.batch])
       for first in range(0, len(squares), self.batch)
     ]
-    if not parts:  # the shapes of one, without it
-      blank = np.zeros((self.side, self.side, 3), np.uint8)
-      one = self._call([self.square(blank, camera_lib.fixed_intrinsics(self.side))])
-      return People(*(field[:0] for field in one))
+    if not parts:  # how many slots there would be the network alone knows
+      return People(*(field[None][:0] for field in scene_lib.people_of([], len(
+        self.skeleton.joints))[0]))
     return People(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
   def _call(self, squares: Sequence[Square]) -> People:
@@ -129,16 +131,20 @@ def true_camera(
   Returns:
     People; `joints_relative` stays.
   """
-  corner = np.stack([np.asarray(view.corner, np.float64) for view in views])[:, None]
-  scale = np.array([float(view.scale) for view in views])[:, None, None]
-  focal = np.stack([np.asarray(one.focal, np.float64) for one in intrinsics])[:, None] * scale
-  center = np.stack([np.asarray(one.center, np.float64) for one in intrinsics])[:, None]
-  center = (center + 0.5 - corner) * scale - 0.5
+  seen = [
+    letterbox.view_intrinsics(one, view) for one, view in zip(intrinsics, views, strict=True)
+  ]
+  focal, center = (
+    np.stack([np.asarray(getattr(one, name), np.float64) for one in seen])[:, None]
+    for name in ('focal', 'center')
+  )
   depth = people.depth * focal.mean(-1) / side
   points = np.asarray(people.joints_2d, np.float64)
   place = (points[:, :, root] - center) / focal * depth[..., None]
   place = np.concatenate([place, depth[..., None]], axis=-1)
-  image = (points + 0.5) / scale[..., None] + corner[:, :, None] - 0.5
+  image = np.stack([
+    letterbox.to_photograph(mine, view) for mine, view in zip(points, views, strict=True)
+  ])
   return people._replace(
     joints_2d=image.astype(np.float32), depth=depth.astype(np.float32),
     joints_camera=(people.joints_relative + place[:, :, None]).astype(np.float32),

@@ -39,13 +39,19 @@ class OneEuro:
   beta: float = 0.004
   speed_cutoff: float = 1.0
 
-  def __call__(self, values: np.ndarray, dt: float) -> np.ndarray:
-    """Filters (T, N, 3) vectors, `dt` s apart; one that is not finite stays and is passed over."""
+  def __call__(self, values: np.ndarray, dt: float | np.ndarray) -> np.ndarray:
+    """Filters vectors over time.
+
+    Args:
+      values: (T, N, 3); one that is not finite stays and is passed over.
+      dt: s between frames, one or (T - 1,), > 0.
+    """
     values = np.asarray(values, np.float64)
+    steps = np.broadcast_to(dt, (len(values) - 1,))
     out = values.copy()
     state, last, velocity = values[0].copy(), values[0].copy(), np.zeros_like(values[0])
-    share = _share(self.speed_cutoff, dt)
-    for t in range(1, len(out)):
+    for t, dt in enumerate(steps, start=1):
+      share = _share(self.speed_cutoff, dt)
       new = ~np.isfinite(state).all(-1, keepdims=True)
       good = np.isfinite(values[t]).all(-1, keepdims=True)
       step = np.where(new | ~good, 0.0, (values[t] - last) / dt)
@@ -69,7 +75,7 @@ class Acceleration(NamedTuple):
   Attributes:
     relative_mm_per_s2: of joints from the root.
     camera_mm_per_s2: of joints from the camera.
-    relative_mm_per_frame2: as papers give it: the same times dt².
+    relative_mm_per_frame2: as papers give it: second differences, as if frames were 1 apart.
     camera_mm_per_frame2: likewise.
     triples: frames counted, over all people.
   """
@@ -87,21 +93,26 @@ def acceleration(scene: Scene) -> Acceleration:
   Without ground truth the acceleration error is taken against motion without acceleration, so it is
   the acceleration itself: what is left of it after smoothing is motion and jitter together.
   """
-  sums, count, triples = np.zeros(2), 0, 0
+  sums, count, triples = np.zeros((2, 2)), 0, 0
   for run in _runs(scene):
-    for joints in zip(run, run[1:], run[2:], strict=False):
+    times = _steps(run, scene)
+    for t, joints in enumerate(zip(run, run[1:], run[2:], strict=False)):
       good = np.all([row.joint_valid for row in joints], axis=0)
       steps = []
       for name in ('joints_relative', 'joints_camera'):
         first, second, third = (getattr(row, name)[good] for row in joints)
-        steps.append(np.linalg.norm(first - 2 * second + third, axis=-1))
-      finite = np.isfinite(steps).all(0)
-      sums += np.array(steps)[:, finite].sum(1)
+        before, after = (second - first), (third - second)
+        # With equal steps dt the first is the second over dt².
+        change = (after / times[t + 1] - before / times[t]) / times[t : t + 2].mean()
+        steps.append(np.linalg.norm([change, after - before], axis=-1))
+      finite = np.isfinite(steps).all((0, 1))
+      sums += np.array(steps)[..., finite].sum(-1)
       count += int(finite.sum())
       triples += 1
-  relative, camera = sums / count if count else (math.nan, math.nan)
-  rate = (scene.fps or 1.0) ** 2
-  return Acceleration(relative * rate, camera * rate, relative, camera, triples)
+  (relative, of_frames), (camera, camera_of_frames) = (
+    sums / count if count else np.full((2, 2), math.nan)
+  )
+  return Acceleration(relative, camera, of_frames, camera_of_frames, triples)
 
 
 def smooth(scene: Scene, settings: OneEuro | None = None) -> Scene:
@@ -115,10 +126,9 @@ def smooth(scene: Scene, settings: OneEuro | None = None) -> Scene:
     The scene with smoothed 3D, depth and 2D.
   """
   settings = settings or OneEuro()
-  dt = 1 / (scene.fps or 1.0)
   out: list[list[Row]] = [[] for _ in scene.frames]
   for run in _runs(scene):
-    for row in _smooth_run(run, scene, settings, dt):
+    for row in _smooth_run(run, scene, settings):
       out[row.frame].append(row)
   frames = []
   for frame, mine in zip(scene.frames, out, strict=True):
@@ -128,8 +138,8 @@ def smooth(scene: Scene, settings: OneEuro | None = None) -> Scene:
   return dataclasses.replace(scene, frames=tuple(frames))
 
 
-def _smooth_run(run: list[Row], scene: Scene, settings: OneEuro, dt: float) -> list[Row]:
-  skeleton = scene.skeleton
+def _smooth_run(run: list[Row], scene: Scene, settings: OneEuro) -> list[Row]:
+  skeleton, dt = scene.skeleton, _steps(run, scene)
   camera = np.stack([row.joints_camera for row in run])
   parts = bones.split(camera, skeleton)
   sizes = np.linalg.norm(parts, axis=-1)
@@ -151,6 +161,12 @@ def _smooth_run(run: list[Row], scene: Scene, settings: OneEuro, dt: float) -> l
 
 def _project(joints: np.ndarray, lens: Lens) -> np.ndarray:
   return joints[..., :2] / np.maximum(joints[..., 2:], _NEAREST) * lens.focal + lens.center
+
+
+def _steps(run: list[Row], scene: Scene) -> np.ndarray:
+  """(T - 1,) s between a person's frames; one of the frame rate where times do not rise."""
+  steps = np.diff([scene.frames[row.frame].time for row in run])
+  return np.where(steps > 1e-6, steps, 1 / (scene.fps or 1.0))
 
 
 def _runs(scene: Scene) -> list[list[Row]]:

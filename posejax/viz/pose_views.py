@@ -92,7 +92,8 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
     for identity, joints, valid in seen
   ]
   figure = matplotlib.figure.Figure((9.6, 5.0), dpi=120)
-  figure.suptitle(title or 'People in space', fontsize=10)
+  # A file's name may hold two dollar signs, which would be a formula.
+  figure.suptitle(title or 'People in space', fontsize=10, parse_math=False)
   points = np.concatenate([joints[valid] for _, joints, valid in seen] or [np.zeros((0, 3))])
   if not len(points):
     figure.text(0.5, 0.5, 'nobody found', ha='center', color='0.4')

@@ -43,6 +43,36 @@ def test_the_same_bytes_are_one_photograph(tmp_path):
   assert f'again.png: has the bytes of {tmp_path / "a.png"}' in skipped.message
 
 
+def test_all_copies_where_they_are_wanted(tmp_path):
+  for name in ('a.png', 'again.png'):
+    put(tmp_path / name)
+  listing = photo_folders.list_folder(tmp_path, keep_copies=True)
+  assert [path.name for path in listing.photographs] == ['a.png', 'again.png']
+  assert not listing.skipped
+
+
+def test_a_folder_that_is_left_out(tmp_path):
+  put(tmp_path / 'in' / 'a.png')
+  put(tmp_path / 'in' / 'out' / 'deep' / 'b.png')
+  (tmp_path / 'link').symlink_to(tmp_path / 'in' / 'out')
+  for without in (tmp_path / 'in' / 'out', tmp_path / 'link', tmp_path / 'in' / '.' / 'out'):
+    listing = photo_folders.list_folder(tmp_path / 'in', True, without)
+    assert [path.name for path in listing.photographs] == ['a.png']
+  assert len(photo_folders.list_folder(tmp_path / 'in', True, tmp_path).photographs) == 2
+
+
+def test_paths_that_the_system_refuses(tmp_path, monkeypatch):
+  with pytest.raises(ImageError, match='no such folder'):
+    photo_folders.list_folder(tmp_path / ('x' * 300))
+
+  def closed(path):
+    raise PermissionError(13, 'Permission denied', str(path))
+
+  monkeypatch.setattr(photo_folders.os, 'scandir', closed)
+  with pytest.raises(ImageError, match=r'cannot be listed \(Permission denied\); check its rights'):
+    photo_folders.list_folder(tmp_path)
+
+
 def test_nothing_to_list(tmp_path):
   with pytest.raises(ImageError, match=r'holds no photograph or video; give a folder'):
     photo_folders.list_folder(tmp_path)

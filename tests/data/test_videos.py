@@ -197,3 +197,19 @@ def test_real_video(posejax_data):
     assert opened.info.fps == 60 and opened.problems == []  # its README: 100 frames, 60 fps
   assert [frame.index for frame in frames] == [0, 50]
   np.testing.assert_allclose(frames[1].time, 50 / 60, atol=1e-3)
+
+
+def test_corrupt_frames_are_counted(video):
+  """A decoder marks what it had to guess: here frames 2, 3 and 6; 3 is not asked for."""
+  class Marked:
+    def __init__(self, frame, corrupt):
+      self._frame, self.is_corrupt = frame, corrupt
+
+    def __getattr__(self, name):
+      return getattr(self._frame, name)
+
+  with Video(video, every=2) as opened:
+    opened._frames = (Marked(frame, t in (2, 3, 6)) for t, frame in enumerate(opened._frames))
+    assert [frame.index for frame in opened] == [0, 4, 8, 10]
+    (problem,) = opened.problems
+  assert problem == f'{video}: 2 damaged frames were left out'

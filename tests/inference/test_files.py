@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 
 import pytest
 
@@ -64,4 +65,36 @@ def test_a_damaged_record(tmp_path, text):
 def test_a_file_in_the_place_of_the_folder(tmp_path):
   (tmp_path / 'out').write_text('x')
   with pytest.raises(OutputError, match='out'), files.claimed(tmp_path / 'out', {}):
+    pass
+
+
+@pytest.mark.parametrize('name', ['a.json.tmp', f'a.json.{os.getpid()}.tmp'])
+def test_links_are_not_followed(tmp_path, name):
+  """Whoever may write into the folder could name any file of the user there."""
+  (tmp_path / 'precious').write_text('mine')
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / name).symlink_to(tmp_path / 'precious')
+  files.write_text(tmp_path / 'out' / 'a.json', 'new')
+  assert (tmp_path / 'precious').read_text() == 'mine'
+  assert (tmp_path / 'out' / 'a.json').read_text() == 'new'
+
+
+def test_a_lock_that_is_a_link(tmp_path):
+  (tmp_path / 'precious').write_text('mine')
+  (tmp_path / 'out').mkdir()
+  (tmp_path / 'out' / '.lock').symlink_to(tmp_path / 'precious')
+  with pytest.raises(OutputError, match='cannot be written'), files.claimed(tmp_path / 'out', {}):
+    pass
+  assert (tmp_path / 'precious').read_text() == 'mine'
+
+
+def test_a_name_that_is_too_long(tmp_path):
+  with pytest.raises(OutputError, match='cannot be written'), \
+       files.claimed(tmp_path / ('x' * 300), {}):
+    pass
+
+
+def test_a_record_that_was_cut_off(tmp_path):
+  (tmp_path / 'infer.json.7.tmp').touch()
+  with files.claimed(tmp_path, {}):
     pass

@@ -57,15 +57,24 @@ def test_a_known_person_comes_back(focal, center, place):
       got.joints_2d[0, 0], joints[:, :2] / joints[:, 2:] * focal + center, atol=1e-2)
 
 
+def test_nothing_is_not_computed(run):
+  toy_run.CALLS.clear()
+  people = Predictor(run, batch=4)(np.zeros((0, 200, 300, 3), np.uint8))
+  assert not toy_run.CALLS and people.joints_camera.shape == (0, 0, 15, 3)
+  assert people.valid.dtype == bool
+
+
 def test_any_size_and_number(run):
   predict = Predictor(run, batch=4)
   toy_run.CALLS.clear()
   image = toy_run.photograph(300, 200, 220, 60)
   for count in (0, 1, 3, 4, 9):
     people = predict(np.stack([image] * count) if count else np.zeros((0, 200, 300, 3), np.uint8))
-    assert people.joints_2d.shape == (count, 2, 15, 2) and people.valid.shape == (count, 2)
-    assert (people.valid == [True, False]).all()
-    assert (np.abs(people.joints_2d[:, 0, 0] - (219.5, 59.5)) < 2.5).all()
+    slots = 2 if count else 0
+    assert people.joints_2d.shape == (count, slots, 15, 2)
+    assert people.valid.shape == (count, slots)
+    assert (people.valid == ([True, False] if count else [])).all()
+    assert (np.abs(people.joints_2d[:, :1, 0] - (219.5, 59.5)) < 2.5).all()
   assert set(toy_run.CALLS) == {1, 4}  # of a shape each
   # f = 300 px, so the fixed camera is the true one: 3 m, (219.5 − 149.5) / 300 · 3000 = 700 mm.
   place = predict(image[None]).joints_camera[0, 0, 0]

@@ -1,5 +1,6 @@
 """One-Euro: a rest stays, a step is reached, jitter goes, bodies keep their size."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -41,6 +42,40 @@ def test_a_step_is_reached_and_never_passed():
   out = OneEuro()(values, 1 / 30)
   assert (np.diff(out[:, 0, 0]) > -1e-9).all() and out.max() < 100 + 1e-9
   np.testing.assert_allclose(out[-1], 100, atol=1e-6)
+
+
+def test_uneven_times():
+  """Equal steps given as a list change nothing; a step that takes longer is followed more."""
+  values = np.random.default_rng(0).normal(size=(6, 2, 3))
+  np.testing.assert_array_equal(OneEuro()(values, np.full(5, 0.1)), OneEuro()(values, 0.1))
+  # By hand, f_min 1 Hz, β 0: α = 1 / (1 + 1 / (2π · dt)), dt 1 and then 2 s.
+  values = np.zeros((3, 1, 3))
+  values[1:, 0, 0] = 10
+  out = OneEuro(1.0, 0.0)(values, np.array([1.0, 2.0]))[:, 0, 0]
+  second = 8.6270 + (10 - 8.6270) / (1 + 1 / (4 * math.pi))
+  np.testing.assert_allclose(out, [0, 8.6270, second], atol=1e-3)
+
+
+def test_steady_motion_at_uneven_times_has_no_acceleration():
+  """300 mm/s, of which every frame's time is its own: what a video with lost frames gives."""
+  times = [0.0, 0.1, 0.2, 0.5, 0.6, 1.0]
+  scene = scenes.scene([
+    [scenes.row(t, (300 * time, 0, 3000), identity=1)] for t, time in enumerate(times)
+  ], fps=10.0)
+  scene = dataclasses.replace(scene, frames=tuple(
+    frame._replace(time=time) for frame, time in zip(scene.frames, times, strict=True)
+  ))
+  found = smoothing.acceleration(scene)
+  assert found.camera_mm_per_s2 == pytest.approx(0, abs=1e-6) and found.triples == 4
+  # Second differences (0, 60, -60, 90) mm along x.
+  assert found.camera_mm_per_frame2 == pytest.approx(52.5)
+  settings = OneEuro(1.0, 0.0)
+  got = [row.joints_camera[0, 0] for row in scene_lib.rows(smoothing.smooth(scene, settings))]
+  wanted = [0.0]
+  for time, before in zip(times[1:], times, strict=False):
+    alpha = 1 / (1 + 1 / (2 * math.pi * (time - before)))
+    wanted.append(alpha * 300 * time + (1 - alpha) * wanted[-1])
+  np.testing.assert_allclose(got, wanted, atol=1e-6)
 
 
 def test_fast_motion_lags_less():

@@ -111,6 +111,11 @@ def colored(data, color):
   return int((np.abs(pixels - np.array(color)).max(1) < 6).sum())
 
 
+@pytest.mark.parametrize('title', ['$', '$x$.jpg', '$a_{$.jpg', '\\$100 or $\\frac$.png'])
+def test_names_are_no_formulas(title):
+  assert pose_views.two_views(people(), J15, title).startswith(b'\x89PNG')
+
+
 def test_two_views_of_somebody_and_of_nobody():
   somebody = pose_views.two_views(people(), J15, 'a.jpg')
   nobody = pose_views.two_views(people(0), J15, 'a.jpg')
