@@ -78,16 +78,7 @@ def sample_motion(
   """
   families = tuple(families)
   _check(num_frames, fps, family, families, variation)
-  if family is not None:
-    family = jnp.clip(jnp.asarray(family, jnp.int32), 0, len(Family) - 1)
-    if family.ndim:
-      raise ValueError(
-        f'sample_motion: family must have shape (), got {family.shape}; vmap over it'
-      )
-  num = skeleton_lib.J17.num_joints
-  if bone_lengths is None:
-    bone_lengths = kinematics.bone_lengths()
-  bone_lengths = arguments.as_float('sample_motion', 'bone_lengths', bone_lengths, (num,))
+  family, bone_lengths = _arrays(family, bone_lengths)
 
   dtype = jnp.result_type(float)
   style = motion_style.sample_style(key, family, families, variation)
@@ -160,6 +151,22 @@ def joints_world(motion: Motion) -> jax.Array:
     )
   turned = jnp.einsum('tab,tjb->tja', motion.root_rotation, motion.canonical)
   return motion.root_position[:, None] + turned
+
+
+def _arrays(
+  family: Family | int | jax.Array | None, bone_lengths: jax.Array | None
+) -> tuple[jax.Array | None, jax.Array]:
+  """The family's number, None where it is to be drawn, and (17,) mm."""
+  if family is not None:
+    family = jnp.clip(jnp.asarray(family, jnp.int32), 0, len(Family) - 1)
+    if family.ndim:
+      raise ValueError(
+        f'sample_motion: family must have shape (), got {family.shape}; vmap over it'
+      )
+  if bone_lengths is None:
+    bone_lengths = kinematics.bone_lengths()
+  num = skeleton_lib.J17.num_joints
+  return family, arguments.as_float('sample_motion', 'bone_lengths', bone_lengths, (num,))
 
 
 def _check(

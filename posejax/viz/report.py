@@ -179,7 +179,7 @@ def _run_section(run: report_run.Run) -> str:
       if stage.best else '',
     ))
   total = _duration(sum(stage.seconds for stage in run.stages))
-  head = ('stage', 'time', 'steps', 'examples/s (median)', 'peak memory (MiB)', 'step kept')
+  head = ('stage', 'time', 'steps', 'examples/s (median)', 'process peak so far (MiB)', 'step kept')
   return (
     '<h2 id="run">The run</h2>'
     f'<pre>{escape(run.command)}</pre>'
@@ -187,7 +187,8 @@ def _run_section(run: report_run.Run) -> str:
     f'Stages {total} in all, evaluation {number(run.evaluation_seconds, 0)} s.</p>'
     + report_page.table(rows, head)
     + '<p class="quiet">A stage\'s time runs from its start, or from where it last went on, to its '
-    'end. Stages may come from a cache and from another machine.</p>'
+    'end. Stages may come from a cache and from another machine. The peak is the memory of the '
+    'whole process up to then, not of the stage alone.</p>'
   )
 
 

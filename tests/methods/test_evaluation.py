@@ -13,6 +13,7 @@ from posejax.methods.crossmodal import (
   cases,
   evaluate,
   evaluation,
+  observed,
   pairs,
   plane,
   prior,
@@ -54,6 +55,7 @@ def seen_of(truth):
   return {
     'joints': truth['truth_joints'].copy(), 'rooted': truth['truth_valid'].copy(),
     'seen': np.ones(truth['truth_in_frame'].shape, bool),
+    'dropped': np.zeros(len(truth['truth_valid']), int),
   }
 
 
@@ -237,6 +239,7 @@ def whole():
     seen = seen_of(truth)
     if len(truth['images']) > 2:  # not the part of domain A: 2 of 40 are held back
       seen['joints'][:, :, 1:8] += 60
+      seen['dropped'][0] = 2
     return seen
 
   with pytest.MonkeyPatch.context() as patch:
@@ -277,6 +280,22 @@ def test_the_domains_are_compared_on_the_same_kinds_of_motion(whole):
     done.metrics['teacher_drop_a_to_b_2d_pck_02torso_all'].value for done in result.values()
   ]
   assert drops == [pytest.approx(50), pytest.approx(50)]
+
+
+def test_people_whom_the_teacher_drops_are_shown(whole):
+  result, _ = whole
+  done = result['test']  # 4 pictures with 2 people each that have a root, and 2 people without
+  assert done.metrics['teacher_people_without_root'].value == 2
+  assert done.metrics['teacher_people_without_root_percent'].value == pytest.approx(20)
+  people = next(table for table in done.tables if table.title == 'People found')
+  assert 'teacher_people_without_root' in people.cells[1]
+  nobody = {'dropped': np.zeros(2, int), 'rooted': np.zeros((2, 3), bool)}
+  assert np.isnan(observed.rootless(nobody)['teacher_people_without_root_percent'])
+
+
+def test_the_report_says_that_validation_knows_3d(whole):
+  for done in whole[0].values():
+    assert any('3D truth' in note and 'unsupervised' in note for note in done.notes)
 
 
 def test_every_joint_has_words_and_unknown_names_have_none():

@@ -60,6 +60,7 @@ def test_the_page_says_what_there_is(page):
   assert 'Errors <of> people' in text and 'Who counts.' in text
   assert '1 of 1 person found; mean error 50 mm' in text
   assert 'Plausible <i>poses</i>.' in text and 's/fit-1/tensorboard' in text
+  assert 'process peak so far (MiB)' in text
   assert '6.0' in text and '200' in text  # the median rate and the largest memory of the stage
 
 

@@ -5,6 +5,7 @@ stages: as it teaches (`teacher.stages`), and with all of them.
 """
 
 import pathlib
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -21,6 +22,7 @@ from posejax.methods.crossmodal import (
   photo_measures,
   teacher,
   validation,
+  wording,
 )
 from posejax.metrics import statistics
 
@@ -79,16 +81,8 @@ def evaluate_run(
 
   labelled = labels(config, split)
   if labelled:
-    given = batches.in_batches(predict, labelled.images, _BATCH)
-    here = observed.observe(taught, labelled.images, config.world.max_people)
-    ours = _compared(given, labelled)
-    sums[LABELLED.format(STUDENT)] = photo_measures.right_joints(ours, len(labelled.images))
-    sums[LABELLED.format(TAUGHT)] = _teacher_sums(here, labelled)
-    whole = _with_all_stages(config)
-    if whole:
-      seen_by_all = observed.observe(whole, labelled.images, config.world.max_people)
-      sums[LABELLED.format(WHOLE)] = _teacher_sums(seen_by_all, labelled)
-    shown = _cases(labelled, given, here, ours) + shown
+    right, first = _on_labels(config, labelled, predict, taught)
+    sums, shown = sums | right, first + shown
 
   metrics = _metrics(sums)
   model, params = infer.Model(config), infer.networks(products)
@@ -103,9 +97,13 @@ def evaluate_run(
     photo_measures.limits_share(people), '%',
     'Share of limbs of the people found in held-back clips inside the joint limits (5° tolerance).',
   )
-  found = float(people.valid.sum()), float((seen['rooted']).sum())
-  for who, count in zip((STUDENT, TAUGHT), found, strict=True):
-    metrics[f'{who}_people_found'] = Metric(count, 'people', f'People whom the {who} found.')
+  for who, found in ((STUDENT, people.valid), (TAUGHT, seen['rooted'])):
+    metrics[f'{who}_people_found'] = Metric(
+      float(found.sum()), 'people', f'People whom the {who} found.'
+    )
+  metrics |= {
+    name: wording.described(name, value) for name, value in observed.rootless(seen).items()
+  }
   pose_sets, plausible = cases.decoded_sets(config, products)
   headline = LABELLED.format(STUDENT) if labelled else AGREEMENT
   return Evaluation(
@@ -139,6 +137,25 @@ def labels(config: ml_collections.ConfigDict, split: str) -> _Set | None:
     joints.append(np.where(there[..., None], pose, 0))
     known.append(there)
   return _Set(np.stack(squares), photo_measures.Targets(np.stack(joints), np.stack(known)))
+
+
+def _on_labels(
+  config: ml_collections.ConfigDict, labelled: _Set,
+  predict: Callable[[np.ndarray], People], taught: teacher.Teacher,
+) -> tuple[dict[str, SceneSums], tuple[Case, ...]]:
+  """Right joints of student and teacher on labelled photographs, and the photographs as cases."""
+  people = batches.in_batches(predict, labelled.images, _BATCH)
+  seen = observed.observe(taught, labelled.images, config.world.max_people)
+  compared = _compared(people, labelled)
+  sums = {
+    LABELLED.format(STUDENT): photo_measures.right_joints(compared, len(labelled.images)),
+    LABELLED.format(TAUGHT): _teacher_sums(seen, labelled),
+  }
+  whole = _with_all_stages(config)
+  if whole:
+    seen_by_all = observed.observe(whole, labelled.images, config.world.max_people)
+    sums[LABELLED.format(WHOLE)] = _teacher_sums(seen_by_all, labelled)
+  return sums, _cases(labelled, people, seen, compared)
 
 
 def _compared(people: People, given: _Set) -> photo_measures.Compared:
@@ -218,9 +235,10 @@ def _tables(metrics: dict[str, Any]) -> tuple[Table, ...]:
   return labelled + (
     Table('Clips that no training saw', '',
           ('agreement with the teacher, 2D-PCK@0.2 torso (%)', 'equivariance error (% of side)',
-           'limbs inside the limits (%)', 'people found', 'by the teacher'), ('student',),
+           'limbs inside the limits (%)', 'people found', 'by the teacher',
+           'dropped by the teacher'), ('student',),
           ((AGREEMENT, 'equivariance_error_percent_of_side', 'limbs_inside_limits_percent',
-            'student_people_found', 'teacher_people_found'),)),
+            'student_people_found', 'teacher_people_found', 'teacher_people_without_root'),)),
     Table('The prior: decoded φ inside the joint limits', '', ('joints (%)', 'whole poses (%)'),
           ('φ inside the trained cube', 'φ outside'),
           tuple((f'prior_{where}_joints_plausible_percent',

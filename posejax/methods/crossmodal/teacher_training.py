@@ -41,16 +41,20 @@ def plan(pictures: tuple[str, ...] = ('images_a',)) -> StagePlan:
   )
 
 
+def held_back(count: int) -> int:
+  """How many of the pictures of domain A, the last ones, no training of the teacher sees."""
+  return max(count // 20, 1)
+
+
 def build(
   config: ml_collections.ConfigDict, products: dict[str, Product]
 ) -> Stage | Product:
-  """The training of E and F on labelled pictures of domain A, the last 5 % kept for validation."""
+  """The training of E and F on labelled pictures of domain A; what `held_back` says validates."""
   settings, fixed = config.teacher, teacher_lib.layout(config)
   if settings.kind != teacher_lib.SYNTHETIC:
     return Product(teacher_lib.published(config))
   arrays = products['images_a'].arrays
-  count = len(arrays['images'])
-  held = max(count // 20, 1)
+  taught = len(arrays['images']) - held_back(len(arrays['images']))
   side = arrays['images'].shape[1]
 
   def init(key: jax.Array) -> tuple[Networks, Networks]:
@@ -59,29 +63,6 @@ def build(
     e = encoder.init(first, jnp.zeros((1, side, side, 3)))
     f = decoder.init(second, *encoder.apply(e, jnp.zeros((1, side, side, 3))))
     return {'E': e['params'], 'F': f['params']}, {}
-
-  def draw(data: Any, host: Any, keys: jax.Array) -> dict[str, jax.Array]:
-    def one(key):
-      pick, warp, color = jax.random.split(key, 3)
-      index = jax.random.randint(pick, (), 0, count - held)
-      transform = augment.sample_transform(
-        warp, (side, side), turn_deg=settings.turn_deg, zoom=tuple(settings.zoom),
-        shift=settings.shift,
-      )
-      image = data['images'][index].astype(jnp.float32) / 255
-      image = augment.transform_image(image, transform)
-      image = augment.jitter_colors(
-        color, image, settings.brightness, settings.contrast, settings.tint
-      )
-      joints = data['joints'][index]
-      moved = augment.transform_points(joints.reshape(-1, 2), transform, (side, side))
-      swap = jax.vmap(lambda rows: augment.swap_sides(rows, transform.flip, J15))
-      heat, paf = teacher_lib.render_maps(
-        J15, swap(moved.reshape(joints.shape)), swap(data['seen'][index]), side
-      )
-      return {'image': 255 * image, 'heat': heat, 'paf': paf}
-
-    return jax.vmap(one)(keys)
 
   def losses(context: Context, batch: dict[str, jax.Array]) -> LossValues:
     latent = teacher_lib.encode(fixed, context.params['E'], batch['image'])
@@ -93,7 +74,7 @@ def build(
   seen = arrays['truth_in_frame'] & arrays['truth_valid'][:, :, None]
   return Stage(
     init=init,
-    sources={'pictures': Source(settings.batch, losses, draw)},
+    sources={'pictures': Source(settings.batch, losses, _draw(settings, taught, side))},
     losses={'maps': Loss(
       'pictures', ('E', 'F'), optimizers.optimizer(settings.optimizer, clip=1.0), rate,
     )},
@@ -102,8 +83,37 @@ def build(
       'images': arrays['images'], 'joints': arrays['truth_joints'].astype(np.float32),
       'seen': seen,
     },
-    validate=_validator(fixed, side, count - held),
+    validate=_validator(fixed, side, taught),
   )
+
+
+def _draw(settings: ml_collections.ConfigDict, count: int, side: int):
+  """`Source.draw`: one of the first `count` pictures, warped and tinted, with its true maps."""
+
+  def one(data: Any, key: jax.Array) -> dict[str, jax.Array]:
+    pick, warp, color = jax.random.split(key, 3)
+    index = jax.random.randint(pick, (), 0, count)
+    transform = augment.sample_transform(
+      warp, (side, side), turn_deg=settings.turn_deg, zoom=tuple(settings.zoom),
+      shift=settings.shift,
+    )
+    image = data['images'][index].astype(jnp.float32) / 255
+    image = augment.transform_image(image, transform)
+    image = augment.jitter_colors(
+      color, image, settings.brightness, settings.contrast, settings.tint
+    )
+    joints = data['joints'][index]
+    moved = augment.transform_points(joints.reshape(-1, 2), transform, (side, side))
+    swap = jax.vmap(lambda rows: augment.swap_sides(rows, transform.flip, J15))
+    heat, paf = teacher_lib.render_maps(
+      J15, swap(moved.reshape(joints.shape)), swap(data['seen'][index]), side
+    )
+    return {'image': 255 * image, 'heat': heat, 'paf': paf}
+
+  def draw(data: Any, host: Any, keys: jax.Array) -> dict[str, jax.Array]:
+    return jax.vmap(lambda key: one(data, key))(keys)
+
+  return draw
 
 
 def _stages_loss(fixed: Layout, params, latent, batch) -> tuple[jax.Array, jax.Array]:

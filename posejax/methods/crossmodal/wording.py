@@ -9,8 +9,8 @@ _MODES = {
 }
 _LAID = 'after the pelvises are laid on each other'
 _FIXED = (
-  'What one fixed pose, the mean of the poses that training draws (prior.source), reaches when it '
-  'is turned by {}.'
+  'What one fixed pose, the mean of the poses that training draws (prior.source) or of its 3D '
+  'labels, reaches when it is turned by {}.'
 )
 # Of each name: unit, meaning. Names for both modes or both networks hold a pair of braces.
 _OF_MODES = {
@@ -67,6 +67,11 @@ _SINGLE = {
     'mm', "Mean error of the pelvis' distance from the camera along its axis, of people found."),
   'people_counted': ('people', 'People in the pictures who count (see the notes).'),
   'people_matched': ('people', 'Of these, people to whom a prediction was matched.'),
+  'teacher_people_without_root': (
+    'people', 'People whom the teacher saw, but neither their pelvis nor both hips: they have no '
+              'root and are dropped, here and in training.'),
+  'teacher_people_without_root_percent': (
+    '%', 'Their share of all people whom the teacher saw.'),
   'student_2d_mpjpe_matched_px': ('px', 'Mean 2D error of the student, of people whom it found.'),
   'teacher_2d_mpjpe_found_px': ('px', 'Mean 2D error of the teacher, over joints that it found.'),
   '2d_people_found_by_both': ('people', 'People whom teacher and student both found.'),
@@ -132,6 +137,39 @@ def tables(joints: tuple[str, ...]) -> tuple[Table, ...]:
     ('3DPCK_abs, 250 mm (%)', '3dpck_abs_250mm_{}'),
     ('3DPCK_abs, 150 mm (%)', '3dpck_abs_150mm_{}'),
   )
+  return (
+    Table('3D pose: shares of right joints (higher is better)',
+          'matched: only people to whom a prediction was matched; all: missed people count as '
+          'wrong.',
+          ('matched', 'all'), tuple(row for row, _ in pose_rows),
+          tuple(tuple(name.format(mode) for mode in modes) for _, name in pose_rows)),
+    Table('3D pose: mean errors of people found (lower is better)', '',
+          ('MPJPE, root-aligned (mm)', 'N-MPJPE (mm)', 'PA-MPJPE (mm)', 'depth of the root (mm)'),
+          ('student',), (('mpjpe_root_matched_mm', 'n_mpjpe_matched_mm', 'pa_mpjpe_matched_mm',
+                          'depth_error_matched_mm'),)),
+    Table('People found',
+          'Dropped: the teacher saw them, but neither their pelvis nor both hips.',
+          ('recall (%)', 'precision (%)', 'people who count', 'matched',
+           'dropped by the teacher', 'of all it saw (%)'),
+          ('student', 'teacher'),
+          (('detection_recall_percent', 'detection_precision_percent', 'people_counted',
+            'people_matched', '', ''),
+           ('', '', '', '', 'teacher_people_without_root',
+            'teacher_people_without_root_percent'))),
+    *_plane_tables(),
+    Table('Per joint: 3DPCK_rel, 150 mm (%)', 'Left and right together.',
+          tuple(joint.replace('_', ' ') for joint in joints), ('matched', 'all people'),
+          tuple(tuple(f'3dpck_rel_{mode}_{joint}' for joint in joints) for mode in modes)),
+    Table('The prior: decoded φ inside the joint limits', '',
+          ('joints (%)', 'whole poses (%)'),
+          ('φ inside the trained cube', 'φ outside'),
+          tuple(tuple(f'prior_{where}_{what}_plausible_percent' for what in ('joints', 'poses'))
+                for where in ('inside', 'outside'))),
+  )
+
+
+def _plane_tables() -> tuple[Table, Table]:
+  """Teacher and student side by side, and the teacher on both domains."""
   plane_columns = (
     ('box IoU (%)', '{}_2d_iou_both_percent'), ('2D-MPJPE (px)', '{}_2d_mpjpe_both_px'),
     ('2D-PCK, 25 px scaled (%)', '{}_2d_pck_25px_scaled_both'),
@@ -146,18 +184,6 @@ def tables(joints: tuple[str, ...]) -> tuple[Table, ...]:
     ('people found (%)', 'people_found_percent'),
   )
   return (
-    Table('3D pose: shares of right joints (higher is better)',
-          'matched: only people to whom a prediction was matched; all: missed people count as '
-          'wrong.',
-          ('matched', 'all'), tuple(row for row, _ in pose_rows),
-          tuple(tuple(name.format(mode) for mode in modes) for _, name in pose_rows)),
-    Table('3D pose: mean errors of people found (lower is better)', '',
-          ('MPJPE, root-aligned (mm)', 'N-MPJPE (mm)', 'PA-MPJPE (mm)', 'depth of the root (mm)'),
-          ('student',), (('mpjpe_root_matched_mm', 'n_mpjpe_matched_mm', 'pa_mpjpe_matched_mm',
-                          'depth_error_matched_mm'),)),
-    Table('People found', '', ('recall (%)', 'precision (%)', 'people who count', 'matched'),
-          ('student',), (('detection_recall_percent', 'detection_precision_percent',
-                          'people_counted', 'people_matched'),)),
     Table('2D: student and teacher',
           'The first four columns compare the two on the same people and joints: those that both '
           'give. “All people”: who was missed has every joint wrong.',
@@ -173,12 +199,4 @@ def tables(joints: tuple[str, ...]) -> tuple[Table, ...]:
              for domain in ('a', 'b')),
            ('teacher_drop_a_to_b_2d_pck_02torso_all',
             'teacher_drop_a_to_b_2d_pck_02torso_matched', '', ''))),
-    Table('Per joint: 3DPCK_rel, 150 mm (%)', 'Left and right together.',
-          tuple(joint.replace('_', ' ') for joint in joints), ('matched', 'all people'),
-          tuple(tuple(f'3dpck_rel_{mode}_{joint}' for joint in joints) for mode in modes)),
-    Table('The prior: decoded φ inside the joint limits', '',
-          ('joints (%)', 'whole poses (%)'),
-          ('φ inside the trained cube', 'φ outside'),
-          tuple(tuple(f'prior_{where}_{what}_plausible_percent' for what in ('joints', 'poses'))
-                for where in ('inside', 'outside'))),
   )
