@@ -134,3 +134,13 @@ def test_nothing_loads_pickles():
 def test_files_stay_readable(path):
   assert len(path.read_text().splitlines()) <= 400
   assert path.name != 'utils.py'
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_stay_readable(path):
+  long = {
+    node.name: length for node in ast.walk(ast.parse(path.read_text()))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    and (length := node.end_lineno - node.lineno + 1) > 60
+  }
+  assert not long, f'{path}: over 60 lines, split them where it reads better'
