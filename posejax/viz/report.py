@@ -10,10 +10,13 @@ import json
 import math
 import pathlib
 import time
+from collections.abc import Callable
+from typing import Any
 
 import ml_collections
 import numpy as np
 
+from posejax.geometry.skeleton import Skeleton
 from posejax.methods.base import Case, Evaluation, Method, Product
 from posejax.training import stages
 from posejax.training.checkpoints import write_atomically
@@ -234,32 +237,35 @@ def _gallery_section(evaluation: Evaluation) -> str:
 
 
 def _poses_section(evaluation: Evaluation) -> str:
-  parts = [
+  text = (
     '<h2 id="poses">Decoded poses</h2><p>What the pose prior makes of random codes, from the front '
     '(above) and from the right side (below). Codes from where it was trained should decode to '
     'poses that a body can take; codes from outside need not.</p>'
-  ]
-  for chosen in evaluation.pose_sets:
-    drawn = report_pictures.pose_set_picture(chosen, evaluation.skeleton)
-    parts.append(report_page.picture(
-      drawn, f'<b>{escape(chosen.title)}</b>, {escape(chosen.note)}', chosen.title, _SCALE
-    ))
-  return ''.join(parts)
+  )
+  return text + _pictures(
+    evaluation.pose_sets, report_pictures.pose_set_picture, evaluation.skeleton
+  )
 
 
 def _scenes_section(evaluation: Evaluation) -> str:
   """Scenes of methods that see no pictures."""
-  parts = [
+  text = (
     '<h2 id="scenes">Scenes</h2><p>Each row is a scene: the 2D poses that were given, then for '
     'each method the people in 3D from the front and from the right side (the camera is to the '
     'left), all in one similarity laid on the truth, which is grey.</p>'
-  ]
-  for chosen in evaluation.scene_sets:
-    parts.append(report_page.picture(
-      report_scenes.scene_set_picture(chosen, evaluation.skeleton),
-      f'<b>{escape(chosen.title)}</b>, {escape(chosen.note)}', chosen.title, _SCALE,
-    ))
-  return ''.join(parts)
+  )
+  return text + _pictures(
+    evaluation.scene_sets, report_scenes.scene_set_picture, evaluation.skeleton
+  )
+
+
+def _pictures(chosen, draw: Callable[[Any, Skeleton], bytes], skeleton: Skeleton) -> str:
+  """Sets with a title and a note, drawn one by one."""
+  return ''.join(
+    report_page.picture(
+      draw(one, skeleton), f'<b>{escape(one.title)}</b>, {escape(one.note)}', one.title, _SCALE
+    ) for one in chosen
+  )
 
 
 def _curves_section(run: report_run.Run) -> str:

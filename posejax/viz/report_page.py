@@ -140,19 +140,19 @@ def headline(evaluation: Evaluation) -> str:
 def verdict(evaluation: Evaluation) -> str:
   """One sentence: is the headline clear of its baseline?"""
   lead = evaluation.metrics[evaluation.lead]
-  percent = lead.unit == '%'
-  gap = f'{number(lead.value)} {"points" if percent else lead.unit} ' \
-        f'[{number(lead.low)}, {number(lead.high)}]'
+  # Of percentages more is better, and their differences are points; of errors less is.
+  share = lead.unit == 'points'
+  gap = f'{number(lead.value)} {lead.unit} [{number(lead.low)}, {number(lead.high)}]'
   if not math.isfinite(lead.value):
     kind, text = 'bad', 'Nothing was matched to an annotated person: there is nothing to compare.'
   elif lead.low > 0:
-    better = 'Above' if percent else 'Better than'
+    better = 'Above' if share else 'Better than'
     kind, text = 'good', f'{better} its baseline on the same people by {gap}: clear of it.'
   elif lead.high < 0:
-    worse = 'Below' if percent else 'Worse than'
+    worse = 'Below' if share else 'Worse than'
     kind, text = 'bad', f'{worse} its baseline on the same people: {gap}.'
   else:
-    better = 'above' if percent else 'better than'
+    better = 'above' if share else 'better than'
     kind, text = 'bad', f'Not shown to be {better} its baseline on the same people: {gap}.'
   return f'<p class="verdict {kind}">{escape(text)} <span class="quiet">{escape(lead.meaning)}' \
          '</span></p>'

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from posejax.methods.base import Loss, Phase, Selection, Source, Stage, StagePlan
+from posejax.metrics.figures import Metric
 from posejax.viz import report, report_curves, report_page, report_pictures, report_run
 from tests.viz import reports
 
@@ -103,6 +104,12 @@ def test_the_page_asks_nobody_for_anything(page):
 def test_the_verdict_is_what_the_interval_says(lead, words, kind):
   verdict = report_page.verdict(reports.evaluation(lead=lead))
   assert words in verdict and f'class="verdict {kind}"' in verdict
+
+
+def test_of_a_lead_in_mm_better_is_said_not_above():
+  done = reports.evaluation()
+  done.metrics['pck_above'] = Metric(10.0, 'mm', '', 4.0, 16.0)
+  assert 'Better than its baseline on the same people by 10.0 mm [4.0' in report_page.verdict(done)
 
 
 def test_the_headline_can_be_missing():
