@@ -8,7 +8,9 @@ the camera and from its side) and `<name>.html`, a page to turn the scene by han
 `<name>.person<id>.bvh` each; with --smooth, for a video, `<name>.jitter.json`; with --rerun
 `<name>.rrd`. For all together `coco_keypoints.json`, `coco_images.json` and `summary.json`.
 
-The same command again goes on where it was cut off: what is finished is kept, never written anew.
+The same command again goes on where it was cut off: what is finished is kept. Only where an input's
+file was replaced (another size or time) is its result made anew, and a line says so. What lies in
+the output folder is no input.
 Exit code: 0, all inputs done; 1, some were skipped (a line each on stderr and in `summary.json`);
 2, nothing could be done as it was asked; 130, stopped by Ctrl-C.
 
@@ -21,8 +23,8 @@ In a program:
 
 import contextlib
 import dataclasses
-import hashlib
 import math
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
@@ -33,17 +35,16 @@ from absl import app, flags
 import posejax
 from posejax import command
 from posejax.data import images as image_files
-from posejax.data import photo_folders, videos
+from posejax.data import videos
 from posejax.data.images import ImageError
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, results, schema, tracking
+from posejax.inference import files, inputs, results, schema, tracking
 from posejax.inference.predictor import Predictor, Square
-from posejax.inference.scene import Frame, Kind, Lens, Scene
+from posejax.inference.scene import Frame, Kind, Lens, Scene, Stamp
 from posejax.inference.smoothing import OneEuro
 from posejax.methods.base import People
 from posejax.training import machine
-from posejax.training.checkpoints import CheckpointError
 from posejax.training.writers import Progress
 from posejax.viz import pose_views, rerun_recording, scene_files, scene_page
 
@@ -58,7 +59,7 @@ class UsageError(ValueError):
 
 
 _FOR_USERS = (
-  UsageError, files.OutputError, checkpoint_lib.CheckpointFolderError, CheckpointError, ImageError,
+  UsageError, files.OutputError, checkpoint_lib.CheckpointFolderError, *command.FOR_USERS,
 )
 
 
@@ -153,14 +154,14 @@ def run(options: Options) -> int:
   """Does what the options ask for; the exit code."""
   try:
     options.check()
-    root, photographs, films, skipped = _inputs(options.input)
+    given = inputs.find(options.input, options.output)
     opened = _open(options.checkpoint, options.cache, options.refine)
     with files.claimed(options.output, _record(options, opened)):
-      work = _Work(options, opened, root)
-      for line in skipped:
+      work = _Work(options, opened, given.root)
+      for line in given.skipped:
         work.skip(line)
-      work.photographs(photographs)
-      for path in films:
+      work.photographs(given.photographs)
+      for path in given.videos:
         work.video(path)
       return work.finish()
   except KeyboardInterrupt:
@@ -171,22 +172,12 @@ def run(options: Options) -> int:
     return 2
 
 
-def _inputs(path: pathlib.Path):
-  """(root, photographs, videos, lines of what the listing left out)."""
-  if path.is_dir():
-    listing = photo_folders.list_folder(path)
-    return path, listing.photographs, listing.videos, [one.message for one in listing.skipped]
-  if path.suffix.lower() in videos.SUFFIXES:
-    return path.parent, (), (path,), []
-  return path.parent, (path,), (), []
-
-
 def _record(options: Options, opened: checkpoint_lib.Run) -> dict:
   """What decides the results: another run may go on in the folder only with the same."""
   decides = dataclasses.asdict(options)
   for name in ('output', 'cache', 'batch', 'checkpoint'):
     del decides[name]
-  decides['input'] = str(options.input.resolve())
+  decides['input'] = os.path.realpath(options.input)
   return {**decides, 'networks': dict(opened.keys)}
 
 
@@ -205,6 +196,9 @@ class _Work:
     print(f'{PROGRAM}: skipped: {line}', file=sys.stderr)
     self._skipped.append(line)
 
+  def _tell(self, line: str) -> None:
+    print(f'{PROGRAM}: {line}', file=sys.stderr)
+
   def finish(self) -> int:
     self._results.finish(self._skipped)
     said = f'{self._done} done, {self._kept} kept from before, {len(self._skipped)} skipped'
@@ -217,16 +211,17 @@ class _Work:
     """Reads photographs, a batch at a time."""
     waiting: list[tuple[Scene, Square, pose_views.Small | None]] = []
     bad: list[str] = []
+    told: list[str] = []
     if not paths:
       return
     with contextlib.closing(Progress('photographs', len(paths), unit='file')) as progress:
       for path in paths:
-        name = self._name(path)
         try:
-          if self._results.finished(name):
+          name, stamp = inputs.name(path, self._root), inputs.stamp(path)
+          if self._results.finished(name, stamp, told.append):
             self._kept += 1
           else:
-            waiting.append(self._photograph(path, name))
+            waiting.append(self._photograph(path, name, stamp))
         except (ImageError, schema.SchemaError) as error:
           bad.append(str(error))
         progress.advance()
@@ -234,18 +229,22 @@ class _Work:
           self._write(waiting)
           waiting = []
       self._write(waiting)
-    for line in bad:  # now that the bar's line has ended
+    for line in told:  # now that the bar's line has ended
+      self._tell(line)
+    for line in bad:
       self.skip(line)
 
-  def _photograph(self, path: pathlib.Path, name: str):
+  def _photograph(self, path: pathlib.Path, name: str, stamp: Stamp):
     photo = image_files.read_image(path, self._options.fov_deg)
     height, width = photo.pixels.shape[:2]
     lens = self._lens((width, height), photo.intrinsics, photo.intrinsics_from)
-    scene = self._scene(name, 'photo', (width, height), None, lens, photo.notes)
+    scene = self._scene(name, 'photo', (width, height), None, lens, photo.notes, stamp)
     square = self._predictor.square(photo.pixels, Intrinsics(lens.focal, lens.center))
     return scene, square, pose_views.shrink(photo.pixels) if self._options.pictures else None
 
   def _write(self, waiting) -> None:
+    if not waiting:
+      return
     people = self._predictor.of_squares([square for _, square, _ in waiting])
     for i, (scene, _, small) in enumerate(waiting):
       mine = People(*(field[i] for field in people))
@@ -257,9 +256,9 @@ class _Work:
 
   def video(self, path: pathlib.Path) -> None:
     """Reads a video, follows its people, writes it."""
-    name = self._name(path)
     try:
-      if self._results.finished(name):
+      name, stamp = inputs.name(path, self._root), inputs.stamp(path)
+      if self._results.finished(name, stamp, self._tell):
         self._kept += 1
         return
       with videos.Video(
@@ -274,10 +273,10 @@ class _Work:
       self.skip(str(error))
       return
     for line in problems:
-      print(f'{PROGRAM}: {line}', file=sys.stderr)
+      self._tell(line)
     rate = info.fps / self._options.every
     scene = dataclasses.replace(
-      self._scene(name, 'video', info.size, rate, lens, problems), frames=tuple(frames)
+      self._scene(name, 'video', info.size, rate, lens, problems, stamp), frames=tuple(frames)
     )
     scene, jitter = results.tracked(scene, self._options.smooth, tracking.track)
     if self._options.smooth:
@@ -285,14 +284,18 @@ class _Work:
         *scene.notes, f'smoothed by One-Euro filters: cut-off {self._options.smooth.cutoff:g} Hz, '
         f'beta {self._options.smooth.beta:g} Hz per mm/s',
       ))
-    self._results.add(scene, self._drawn(scene, thumbnails), jitter)
+    try:
+      self._results.add(scene, self._drawn(scene, thumbnails), jitter)
+    except schema.SchemaError as error:
+      self.skip(str(error))
+      return
     self._done += 1
 
   def _frames(self, video: videos.Video, lens: Lens, progress: Progress):
     """([Frame], {position: Small}) of a video; thumbnails evenly over it, however long it is."""
     frames: list[Frame] = []
     thumbnails: dict[int, pose_views.Small] = {}
-    every, waiting = 1, []
+    every, waiting, people = 1, [], 0
     with contextlib.closing(progress):
       for frame in video:
         position = len(frames) + len(waiting)
@@ -305,6 +308,10 @@ class _Work:
         waiting.append((frame.index, frame.time, square))
         if len(waiting) == self._options.batch:
           frames += self._called(waiting)
+          people += sum(int(frame.people.valid.sum()) for frame in frames[-len(waiting) :])
+          schema.check_size(
+            video.path.name, people, len(frames), self._predictor.skeleton.num_joints
+          )
           progress.advance(len(waiting))
           waiting = []
       frames += self._called(waiting)
@@ -312,24 +319,17 @@ class _Work:
     return frames, thumbnails
 
   def _called(self, waiting) -> Iterator[Frame]:
+    if not waiting:
+      return
     people = self._predictor.of_squares([square for _, _, square in waiting])
     for i, (index, time, _) in enumerate(waiting):
       mine = People(*(field[i] for field in people))
       yield Frame(index, time, mine, np.zeros(mine.valid.shape, bool))
 
-  def _name(self, path: pathlib.Path) -> str:
-    """The input's path below its folder, as a text that any file and JSON can hold."""
-    name = path.relative_to(self._root).as_posix()
-    safe = image_files.printable(name)
-    if safe == name:
-      return name
-    digest = hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()
-    return f'{safe}~{digest[:8]}'
-
-  def _scene(self, name, kind: Kind, size, fps, lens: Lens, notes) -> Scene:
+  def _scene(self, name, kind: Kind, size, fps, lens: Lens, notes, stamp: Stamp) -> Scene:
     return Scene(
       name, kind, *size, fps, self._predictor.skeleton, lens, (),
-      f'posejax {posejax.__version__}', self._checkpoint, tuple(notes),
+      f'posejax {posejax.__version__}', self._checkpoint, tuple(notes), stamp,
     )
 
   def _lens(self, size, intrinsics: Intrinsics, source) -> Lens:
@@ -381,7 +381,8 @@ def main(arguments: list[str]) -> None:
     raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
   given = flags.FLAGS
   folder = pathlib.Path(given.checkpoint)
-  machine.prepare(folder if folder.is_dir() else None)  # nothing is made where there is no run
+  # Nothing is made where there is no run.
+  machine.prepare(folder if os.path.isdir(folder) else None)
   smooth = OneEuro(given.smooth_cutoff, given.smooth_beta) if given.smooth else None
   sys.exit(run(Options(
     folder, pathlib.Path(given.input), pathlib.Path(given.output),

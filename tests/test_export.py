@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from posejax import export, infer
-from posejax.benchmarks import crossmodal as random_run
+from posejax.benchmarks import students
 from posejax.inference import exporting
 from posejax.methods import crossmodal
 from posejax.methods.base import People, Product
@@ -25,7 +25,7 @@ def checkpoint(tmp_path_factory):
   config = runpy.run_path('configs/unsup.py')['get_config']('smoke').unlock()
   config.align.root_threshold = 0.01
   stages.claim(workdir, config)
-  params = random_run.random_networks(config)
+  params = students.random_networks(config)
   params['F'] = jax.tree.map(lambda x: x + 0.05, params['F'])
   made = {
     'teacher': Product({name: params[name] for name in ('E', 'F')}),

@@ -16,6 +16,7 @@ from posejax import infer
 from posejax.inference import files, schema
 from posejax.inference import scene as scene_lib
 from posejax.inference.smoothing import OneEuro
+from posejax.training.stages import WorkdirError
 from tests.inference import toy_run
 
 
@@ -119,10 +120,8 @@ def test_the_same_command_goes_on(checkpoint, tmp_path, capsys):
   out = tmp_path / 'out'
   assert go(checkpoint, tmp_path / 'in', out) == 0
   before = (out / 'a.png.json').stat().st_mtime_ns
-  save(tmp_path / 'in' / 'b.png')
-  toy_run.CALLS.clear()
-  # Two files of the same bytes are one to the listing: b must differ.
   save(tmp_path / 'in' / 'b.png', x=80)
+  toy_run.CALLS.clear()
   assert go(checkpoint, tmp_path / 'in', out) == 0
   assert '1 done, 1 kept from before, 0 skipped' in capsys.readouterr().out
   assert (out / 'a.png.json').stat().st_mtime_ns == before and toy_run.CALLS == [1]
@@ -136,11 +135,94 @@ def test_a_damaged_result_is_told_and_kept(checkpoint, tmp_path, capsys):
   save(tmp_path / 'in' / 'b.png', x=80)
   out = tmp_path / 'out'
   assert go(checkpoint, tmp_path / 'in', out) == 0
-  (out / 'a.png.json').write_text('{')
+  (out / 'a.png.npz').write_text('{')
   assert go(checkpoint, tmp_path / 'in', out) == 1
   (line,) = lines(capsys)
-  assert 'a.png.json: no JSON' in line and 'delete it to have it made again' in line
-  assert (out / 'a.png.json').read_text() == '{'
+  assert 'a.png.npz: no result that can be read' in line
+  assert f'delete {out / "a.png.json"} to have it made again' in line
+  assert (out / 'a.png.npz').read_text() == '{'
+  (out / 'a.png.json').unlink()
+  assert go(checkpoint, tmp_path / 'in', out) == 0
+
+
+def test_a_replaced_photograph_is_made_anew(checkpoint, tmp_path, capsys):
+  save(tmp_path / 'in' / 'a.png', color=(255, 255, 0))  # two people
+  save(tmp_path / 'in' / 'b.png')
+  out = tmp_path / 'out'
+  assert go(checkpoint, tmp_path / 'in', out, bvh=True) == 0
+  kept = (out / 'b.png.json').stat().st_mtime_ns
+  save(tmp_path / 'in' / 'a.png', x=100)  # one
+  capsys.readouterr()
+  assert go(checkpoint, tmp_path / 'in', out, bvh=True) == 0
+  told = capsys.readouterr()
+  assert 'a.png: was replaced since its result was made' in told.err
+  assert '1 done, 1 kept' in told.out
+  (row,) = scene_lib.rows(schema.load(out / 'a.png.json'))
+  np.testing.assert_allclose(row.joints_2d[0], (99.5, 59.5), atol=2.5)
+  assert [path.name for path in sorted(out.glob('a*.bvh'))] == ['a.png.person1.bvh']
+  assert (out / 'b.png.json').stat().st_mtime_ns == kept
+  assert len(json.loads((out / 'coco_keypoints.json').read_text())) == 2
+
+
+def test_lists_do_not_depend_on_where_a_run_was_cut_off(checkpoint, tmp_path):
+  for name in ('b.png', 'a.png', 'c.png'):
+    save(tmp_path / 'in' / name)
+    assert go(checkpoint, tmp_path / 'in', tmp_path / 'often') == 0
+  assert go(checkpoint, tmp_path / 'in', tmp_path / 'once') == 0
+  for name in ('coco_keypoints.json', 'coco_images.json', 'summary.json'):
+    assert (tmp_path / 'often' / name).read_text() == (tmp_path / 'once' / name).read_text()
+  images = json.loads((tmp_path / 'once' / 'coco_images.json').read_text())
+  assert [(one['id'], one['file_name']) for one in images] == [
+    (1, 'a.png'), (2, 'b.png'), (3, 'c.png')]
+
+
+def test_an_output_in_the_input(checkpoint, tmp_path, capsys):
+  """The pictures of the first run are no inputs of the second, and equal files are two."""
+  folder = tmp_path / 'in'
+  save(folder / 'a.png')
+  save(folder / 'copy of a.png')
+  for words in ('2 done, 0 kept', '0 done, 2 kept'):
+    assert go(checkpoint, folder, folder / 'out', pictures=True) == 0
+    assert words in capsys.readouterr().out
+
+
+def test_odd_names(checkpoint, tmp_path, capsys):
+  folder = tmp_path / 'in'
+  for name in ('$x$_{.png', f'{"y" * 246}.png'):
+    save(folder / name)
+  assert go(checkpoint, folder, tmp_path / 'out', pictures=True) == 0
+  assert not lines(capsys) and len(list((tmp_path / 'out').glob('*.3d.png'))) == 2
+  assert go(checkpoint, folder, tmp_path / 'out', pictures=True) == 0
+  assert '0 done, 2 kept' in capsys.readouterr().out
+
+
+def test_paths_that_the_system_refuses(checkpoint, tmp_path, capsys):
+  save(tmp_path / 'a.png')
+  long = tmp_path / ('x' * 300)
+  for source, folder, out in (
+    (long, checkpoint, tmp_path / 'out'), (tmp_path / 'a.png', long, tmp_path / 'out'),
+    (tmp_path / 'a.png', checkpoint, long),
+  ):
+    assert go(folder, source, out) == 2
+  told = lines(capsys)
+  assert len(told) == 3
+  for line, words in zip(told, ('cannot be read', 'no run is here', 'cannot be written'),
+                         strict=True):
+    assert words in line
+
+
+@pytest.mark.parametrize(('error', 'code', 'words'), [
+  (WorkdirError('stages/fit: of another version'), 2, 'stages/fit: of another version'),
+  (KeyboardInterrupt(), 130, 'stopped; the same command goes on'),
+])
+def test_what_the_user_can_mend_is_one_line(tmp_path, capsys, monkeypatch, error, code, words):
+  def fail(*unused):
+    raise error
+
+  save(tmp_path / 'a.png')
+  monkeypatch.setattr(infer.checkpoint_lib, 'load', fail)
+  assert go(tmp_path, tmp_path / 'a.png', tmp_path / 'out') == code
+  assert lines(capsys) == [f'posejax.infer: {words}']
 
 
 def test_other_options_need_another_folder(checkpoint, tmp_path, capsys):
@@ -230,6 +312,15 @@ def test_a_video(checkpoint, tmp_path, capsys):
   for ending in ('html', '3d.png', 'overlay.png', 'npz', 'person1.bvh'):
     assert (out / f'walk.mp4.{ending}').stat().st_size > 100
   assert 'skipped' not in capsys.readouterr().err
+
+
+def test_a_video_of_too_many(checkpoint, tmp_path, capsys, monkeypatch):
+  write_video(tmp_path / 'walk.mp4', [toy_run.photograph(320, 192, 80, 90, radius=16)] * 8)
+  monkeypatch.setattr(schema, 'MAX_LISTS', 2000 + 5 * 52)  # a person of a frame: 50 and 2
+  assert go(checkpoint, tmp_path / 'walk.mp4', tmp_path / 'out', batch=3) == 2
+  (line,) = lines(capsys)
+  assert 'walk.mp4: 6 people over 6 frames are more than a result holds; cut the video' in line
+  assert not list((tmp_path / 'out').glob('walk*'))
 
 
 def test_a_video_that_is_none(checkpoint, tmp_path, capsys):

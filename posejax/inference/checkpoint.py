@@ -5,6 +5,7 @@ Products are read when they are asked for: rendered pictures, which no inference
 """
 
 import json
+import os
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -56,7 +57,12 @@ class LazyProducts(Mapping):
 
   def __getitem__(self, name: str) -> Product:
     if name not in self._read:
-      product = products.load(self._folders[name])
+      try:
+        product = products.load(self._folders[name])
+      except OSError as error:
+        raise CheckpointFolderError(
+          f'{self._folders[name]}: cannot be read ({error.strerror}); check the path and its rights'
+        ) from error
       if product is None:
         raise CheckpointFolderError(
           f'{self._folders[name]}: stage {name} is not finished; go on with the training, or give '
@@ -119,7 +125,7 @@ def load(
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-  if not path.is_file():
+  if not os.path.isfile(path):  # pathlib's raises where the path cannot be looked at
     raise CheckpointFolderError(
       f'{path.parent}: no run is here (no config.json); give the --workdir of a training'
     )

@@ -5,7 +5,9 @@ are photographs, each a result. Of a file that says no size or focal length both
 user, or the focal length is assumed to be the longer side; every result says which.
 """
 
+import dataclasses
 import math
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -15,7 +17,7 @@ import numpy as np
 from posejax.data import poses_2d
 from posejax.data.poses_2d import Frame2d, Poses2d, Poses2dError
 from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, results, tracking
+from posejax.inference import files, inputs, results, tracking
 from posejax.inference.checkpoint import Run
 from posejax.inference.scene import Frame, Lens, Scene
 from posejax.inference.smoothing import OneEuro
@@ -157,10 +159,11 @@ def run(
   }
   with files.claimed(output, record):
     written = results.Results(output, bvh)
+    stamp = inputs.stamp(path) if os.path.isfile(path) else None
     for scene in scenes(path, poses_2d.read(path), opened, stated, made_by):
-      if written.finished(scene.file):
+      if written.finished(scene.file, stamp):
         continue
-      jitter = None
+      scene, jitter = dataclasses.replace(scene, stamp=stamp), None
       if scene.kind == 'video':
         scene, jitter = results.tracked(scene, smooth, tracking.track)
       written.add(scene, {}, jitter)

@@ -1,17 +1,35 @@
 """The output folder of a run of inference: one set of files for each input, and lists of all.
 
-An input's JSON is written last, so where it stands the input is finished and is not read again.
-Names are the input's path below its folder, ending included, so no two inputs meet.
+An input's JSON is written last, so where it stands the input is finished and is not read again;
+what it holds is then taken from the npz, which is quicker read. Results tell size and time of the
+file that they were made of: where another one has taken its place, the old result's files, all
+written by this program, are taken away, and it is made anew. Names are of `inputs`.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from posejax.inference import files, schema, smoothing, writers
-from posejax.inference.scene import Scene
+from posejax.inference import scene as scene_lib
+from posejax.inference.scene import Scene, Stamp
 from posejax.inference.smoothing import Acceleration
+
+# Of an input's files but its BVH; the JSON first: without it what is left is none.
+_ENDINGS = (
+  '.json', '.npz', '.jitter.json', '.html', '.3d.png', '.overlay.png', '.rrd',
+)
+
+
+class _Listed(NamedTuple):
+  """What the lists say of one input; ids count its own pictures."""
+
+  images: list[dict[str, Any]]
+  people: list[dict[str, Any]]
+  summary: dict[str, Any]
 
 
 class Results:
@@ -24,28 +42,52 @@ class Results:
 
   def __init__(self, folder: pathlib.Path, bvh: bool = False):
     self._folder, self._bvh = folder, bvh
-    self._coco: list[dict[str, Any]] = []
-    self._images: list[dict[str, Any]] = []
-    self._inputs: list[dict[str, Any]] = []
+    self._listed: dict[str, _Listed] = {}
 
   def path(self, name: str, ending: str) -> pathlib.Path:
     """Where a file of an input goes."""
     return self._folder / (name + ending)
 
-  def finished(self, name: str) -> bool:
+  def finished(
+    self, name: str, stamp: Stamp | None, tell: Callable[[str], None] | None = None
+  ) -> bool:
     """Whether an input was done before; then its result is in the lists.
 
+    Args:
+      name: of the input.
+      stamp: of its file; None where there is none to compare.
+      tell: gets a line where the result is of another file; it is taken away then.
+
     Raises:
-      SchemaError: its JSON is damaged, or too large to be read back.
+      SchemaError: the result is damaged.
+      OutputError: it is of another file, and cannot be taken away.
     """
     path = self.path(name, '.json')
-    if not path.exists():
+    if not os.path.lexists(path):
       return False
     try:
-      self._list(schema.load(path))
+      scene = writers.load_npz(self.path(name, '.npz'))
     except (OSError, schema.SchemaError) as error:
-      raise schema.SchemaError(f'{error}; delete it to have it made again') from error
+      told = str(error).replace('\n', ' ')
+      raise schema.SchemaError(f'{told}; delete {path} to have it made again') from error
+    if stamp and scene.stamp and stamp != scene.stamp:
+      if tell:
+        tell(f'{name}: was replaced since its result was made, which is made anew')
+      self._take_away(scene)
+      return False
+    self._list(scene)
     return True
+
+  def _take_away(self, scene: Scene) -> None:
+    people = {row.identity for row in scene_lib.rows(scene)}
+    try:
+      for ending in (*_ENDINGS, *(f'.person{identity}.bvh' for identity in sorted(people))):
+        with contextlib.suppress(FileNotFoundError):
+          os.unlink(self.path(scene.file, ending))
+    except OSError as error:
+      raise files.OutputError(
+        f'{error.filename}: cannot be taken away ({error.strerror}); choose another --output'
+      ) from error
 
   def add(
     self, scene: Scene, extra: Mapping[str, Callable[[BinaryIO], None]],
@@ -60,8 +102,10 @@ class Results:
 
     Raises:
       OutputError: a file can't be written.
+      SchemaError: the result would be too large to be read again; nothing is written.
     """
     name = scene.file
+    schema.check_scene(scene)
     for ending, save in extra.items():
       files.write(self.path(name, ending), save)
     if self._bvh:
@@ -70,28 +114,33 @@ class Results:
     if jitter:
       files.write_text(self.path(name, '.jitter.json'), jitter_report(*jitter))
     files.write(self.path(name, '.npz'), lambda file: writers.save_npz(file, scene))
-    files.write_text(self.path(name, '.json'), schema.dumps(scene))
+    files.write(self.path(name, '.json'), lambda file: file.writelines(
+      part.encode() for part in schema.parts(scene)
+    ))
     self._list(scene)
 
   def finish(self, skipped: list[str]) -> None:
-    """Writes the lists of all inputs: COCO's, and `summary.json`.
+    """Writes the lists of all inputs, by name: COCO's, and `summary.json`.
 
     Args:
       skipped: one line for each input that gave nothing.
     """
-    files.write_text(self._folder / 'coco_keypoints.json', _lines(self._coco))
-    files.write_text(self._folder / 'coco_images.json', _lines(self._images))
+    images, people, inputs = [], [], []
+    for _, listed in sorted(self._listed.items()):
+      first = len(images)
+      images += [{**picture, 'id': picture['id'] + first} for picture in listed.images]
+      people += [{**one, 'image_id': one['image_id'] + first} for one in listed.people]
+      inputs.append(listed.summary)
+    files.write_text(self._folder / 'coco_keypoints.json', _lines(people))
+    files.write_text(self._folder / 'coco_images.json', _lines(images))
     files.write_text(self._folder / 'summary.json', json.dumps(
-      {'inputs': self._inputs, 'skipped': skipped}, indent=1, allow_nan=False
+      {'inputs': inputs, 'skipped': skipped}, indent=1, allow_nan=False
     ) + '\n')
 
   def _list(self, scene: Scene) -> None:
     found, pictures = writers.coco_results([scene])
-    first = len(self._images)
-    self._images += [{**picture, 'id': picture['id'] + first} for picture in pictures]
-    self._coco += [{**one, 'image_id': one['image_id'] + first} for one in found]
     people = sum(int(frame.people.valid.sum()) for frame in scene.frames)
-    self._inputs.append({
+    self._listed[scene.file] = _Listed(pictures, found, {
       'file': scene.file, 'kind': scene.kind, 'frames': len(scene.frames), 'people': people,
     })
 

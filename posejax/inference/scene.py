@@ -34,6 +34,18 @@ class Lens(NamedTuple):
   note: str
 
 
+class Stamp(NamedTuple):
+  """Tells a file from another one in its place.
+
+  Attributes:
+    size: bytes.
+    modified: s since 1970, to the microsecond.
+  """
+
+  size: int
+  modified: float
+
+
 class Frame(NamedTuple):
   """One picture.
 
@@ -66,6 +78,7 @@ class Scene:
     made_by: program and version.
     checkpoint: the run that the networks are from.
     notes: what else a reader must know, such as how a video was smoothed.
+    stamp: of the file; None where it was not kept.
   """
 
   file: str
@@ -79,6 +92,7 @@ class Scene:
   made_by: str = ''
   checkpoint: str = ''
   notes: tuple[str, ...] = ()
+  stamp: Stamp | None = None
 
 
 class Row(NamedTuple):

@@ -3,7 +3,8 @@
 Version 1. One object:
 
   schema 'posejax.people', version 1, made_by, checkpoint, notes
-  source      {file, kind: photo | video, width, height (px), fps (or null)}
+  source      {file, kind: photo | video, width, height (px), fps (or null); where they were kept:
+               bytes, modified (s since 1970) of the file}
   skeleton    {name, joints, parents (-1: none), limbs, flip_pairs (right, left), root}
   units       name of a field → its unit
   frame       the axes in words
@@ -16,17 +17,19 @@ method does not give has `joint_valid` false, and its coordinates mean nothing. 
 add fields, which this reader ignores; a change of meaning raises the version, which it refuses.
 """
 
+import dataclasses
 import json
 import math
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from posejax.geometry.skeleton import Skeleton
 from posejax.inference import scene as scene_lib
-from posejax.inference.scene import Frame, Lens, Row, Scene
+from posejax.inference.scene import Frame, Lens, Row, Scene, Stamp
 
 NAME, VERSION = 'posejax.people', 1
 UNITS = {
@@ -45,38 +48,24 @@ MAX_LISTS = 3_000_000
 MAX_VALUES = 8_000_000
 MAX_JOINTS, MAX_SIDE, MAX_TEXT = 256, 2**20, 10_000
 MAX_MAGNITUDE = 1e9
+_HEADER = 2000  # lists, or commas, of everything but frames
+_SMALLER = 'cut the video into shorter ones, or give a larger --every'
 
 
 class SchemaError(ValueError):
   """A file is no result of this version. One line: "a.json: frames[2].time: what is wrong"."""
 
 
-def content(scene: Scene) -> dict[str, Any]:
-  """A result as plain data, for `json.dumps(..., allow_nan=False)`.
-
-  Coordinates are rounded to 0.001 mm and 0.001 px, so that a file stays readable.
-  """
-  people: list[list[dict[str, Any]]] = [[] for _ in scene.frames]
-  for row in scene_lib.rows(scene):
-    people[row.frame].append(_person(row))
-  return {
-    **header(scene),
-    'frames': [
-      {'index': frame.index, 'time': plain(frame.time, 6), 'people': found}
-      for frame, found in zip(scene.frames, people, strict=True)
-    ],
-  }
-
-
 def header(scene: Scene) -> dict[str, Any]:
-  """`content` without `frames`."""
-  skeleton = scene.skeleton
+  """All fields but `frames`, as plain data."""
+  skeleton, stamp = scene.skeleton, scene.stamp
   return {
     'schema': NAME, 'version': VERSION, 'made_by': scene.made_by, 'checkpoint': scene.checkpoint,
     'notes': list(scene.notes),
     'source': {
       'file': scene.file, 'kind': scene.kind, 'width': scene.width, 'height': scene.height,
       'fps': None if scene.fps is None else plain(scene.fps, 6),
+      **({'bytes': stamp.size, 'modified': stamp.modified} if stamp else {}),
     },
     'skeleton': {
       'name': skeleton.name, 'joints': list(skeleton.joints), 'parents': list(skeleton.parents),
@@ -93,11 +82,61 @@ def header(scene: Scene) -> dict[str, Any]:
 
 
 def dumps(scene: Scene) -> str:
-  """The JSON text; a field, and below `frames` a frame, is a line."""
-  whole = content(scene)
-  frames = ',\n  '.join(json.dumps(frame, allow_nan=False) for frame in whole.pop('frames'))
-  fields = [f' "{name}": {json.dumps(value, allow_nan=False)},\n' for name, value in whole.items()]
-  return f'{{\n{"".join(fields)} "frames": [\n  {frames}\n ]\n}}\n'
+  """The JSON text."""
+  return ''.join(parts(scene))
+
+
+def parts(scene: Scene) -> Iterator[str]:
+  """The JSON text, a frame at a time; a field, and below `frames` a frame, is a line.
+
+  Coordinates are rounded to 0.001 mm and 0.001 px, so that a file stays readable.
+
+  Raises:
+    SchemaError: it would be larger than `load` reads.
+  """
+  check_scene(scene)
+  fields = [
+    f' "{name}": {json.dumps(value, allow_nan=False)},\n' for name, value in header(scene).items()
+  ]
+  text = f'{{\n{"".join(fields)} "frames": [\n  '
+  size = len(text)
+  yield text
+  for number, frame in enumerate(scene.frames):
+    alone = dataclasses.replace(scene, frames=(frame,))
+    text = ',\n  ' * bool(number) + json.dumps({
+      'index': frame.index, 'time': plain(frame.time, 6),
+      'people': [_person(row) for row in scene_lib.rows(alone)],
+    }, allow_nan=False)
+    size += len(text)  # of ASCII, as json.dumps writes it
+    if size > MAX_FILE_BYTES - 10:
+      raise SchemaError(
+        f'{scene.file}: its result would be larger than {MAX_FILE_BYTES} bytes; {_SMALLER}'
+      )
+    yield text
+  yield '\n ]\n}\n'
+
+
+def check_scene(scene: Scene) -> None:
+  """`check_size` of a scene."""
+  people = sum(int(frame.people.valid.sum()) for frame in scene.frames)
+  check_size(scene.file, people, len(scene.frames), scene.skeleton.num_joints)
+
+
+def check_size(file: str, people: int, frames: int, joints: int) -> None:
+  """Raises SchemaError where a result of so many people over so many frames is not to be read.
+
+  Args:
+    file: its name.
+    people: counted in each frame.
+    frames: of the video.
+    joints: J.
+  """
+  lists = people * (3 * joints + 5) + 2 * frames + _HEADER
+  values = people * (9 * joints + 8) + 3 * frames + _HEADER
+  if lists > MAX_LISTS or values > MAX_VALUES:
+    raise SchemaError(
+      f'{file}: {people} people over {frames} frames are more than a result holds; {_SMALLER}'
+    )
 
 
 def plain(value: Any, digits: int = 3) -> Any:
@@ -244,20 +283,42 @@ def _show(value: Any) -> str:
 
 
 def _scene(whole: _Value) -> Scene:
+  _check_version(whole)
+  skeleton = _skeleton(whole['skeleton'])
+  frames = tuple(_frame(frame, skeleton.num_joints) for frame in whole['frames'].items())
+  return dataclasses.replace(_without_frames(whole, skeleton), frames=frames)
+
+
+def scene_of_header(text: str) -> Scene:
+  """The scene of `json.dumps(header(...))`, without frames, read without trusting it.
+
+  Raises:
+    SchemaError: as `parse`.
+  """
+  whole = _Value(_tree(text.encode()))
+  _check_version(whole)
+  return _without_frames(whole, _skeleton(whole['skeleton']))
+
+
+def _check_version(whole: _Value) -> None:
   whole['schema'].choice((NAME,))
   version = whole['version']
   if version.whole(1, 10**6) != VERSION:
     raise SchemaError(f'version {version.value}: this program reads version {VERSION}')
-  source, skeleton = whole['source'], _skeleton(whole['skeleton'])
+
+
+def _without_frames(whole: _Value, skeleton: Skeleton) -> Scene:
+  source = whole['source']
   fps = source['fps']
   return Scene(
     file=source['file'].text(), kind=source['kind'].choice(scene_lib.KINDS),
     width=source['width'].whole(1, MAX_SIDE), height=source['height'].whole(1, MAX_SIDE),
     fps=None if fps.value is None else fps.number(1e-6, 1e6), skeleton=skeleton,
-    lens=_lens(whole['intrinsics']),
-    frames=tuple(_frame(frame, skeleton.num_joints) for frame in whole['frames'].items()),
+    lens=_lens(whole['intrinsics']), frames=(),
     made_by=whole['made_by'].text(), checkpoint=whole['checkpoint'].text(),
     notes=tuple(note.text() for note in whole['notes'].items(1000)),
+    stamp=Stamp(source['bytes'].whole(0, 2**63), source['modified'].number(-1e12, 1e12))
+    if 'bytes' in source.value else None,
   )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from posejax.inference import scene as scene_lib
 from posejax.inference import schema
+from posejax.inference.scene import Stamp
 from posejax.inference.schema import SchemaError
 from tests.inference import scenes
 
@@ -205,3 +206,36 @@ def test_flipped_bytes_never_crash():
       refused += 1
       assert '\n' not in str(error)
   assert refused > 100
+
+
+def test_whatever_is_written_is_read():
+  """Lists and commas of a text are at most those that are counted before it is written."""
+  scene = two_frames()
+  people = sum(int(frame.people.valid.sum()) for frame in scene.frames)
+  text, limits = schema.dumps(scene), (schema.MAX_LISTS, schema.MAX_VALUES)
+  rest = schema._HEADER
+  lists = text.count('[') + text.count('{')
+  assert people * 50 + 2 * len(scene.frames) < lists < people * 50 + 2 * len(scene.frames) + rest
+  assert text.count(',') < people * (9 * 15 + 8) + 3 * len(scene.frames) + rest
+  assert limits == (3_000_000, 8_000_000)
+  schema.check_size('a.mp4', 55_000, 20_000, 15)
+  for people, frames in ((60_000, 20_000), (0, 1_500_000)):
+    with pytest.raises(SchemaError, match=r'^a\.mp4: .* more than a result holds; cut the video'):
+      schema.check_size('a.mp4', people, frames, 15)
+
+
+def test_a_result_that_is_too_long_is_not_written(monkeypatch):
+  text = schema.dumps(two_frames())
+  monkeypatch.setattr(schema, 'MAX_FILE_BYTES', len(text) - 20)
+  with pytest.raises(SchemaError, match='would be larger than'):
+    schema.dumps(two_frames())
+
+
+def test_the_stamp_of_a_file():
+  scene = dataclasses.replace(two_frames(), stamp=Stamp(123, 1_700_000_000.123457))
+  text = schema.dumps(scene)
+  assert json.loads(text)['source']['bytes'] == 123
+  assert schema.parse(text.encode()).stamp == scene.stamp
+  assert schema.parse(schema.dumps(two_frames()).encode()).stamp is None  # of before there were any
+  with pytest.raises(SchemaError, match=r'source\.bytes: expected a whole number'):
+    schema.parse(text.replace('"bytes": 123', '"bytes": -1').encode())

@@ -1,5 +1,6 @@
 """npz, COCO and BVH of a result, read by other readers than ours."""
 
+import dataclasses
 import io
 import json
 
@@ -10,6 +11,7 @@ from posejax.data import mocap
 from posejax.geometry.skeleton import COCO17, J15
 from posejax.inference import scene as scene_lib
 from posejax.inference import schema, writers
+from posejax.inference.scene import Stamp
 from tests.inference import scenes
 
 
@@ -44,6 +46,55 @@ def test_npz_holds_what_the_json_does():
   again = io.BytesIO()
   writers.save_npz(again, scene)
   assert again.getvalue() == first  # to the bit, whenever it is written
+
+
+def test_npz_is_read_back(tmp_path):
+  scene = dataclasses.replace(people(), stamp=Stamp(7, 1.5))
+  with (tmp_path / 'a.npz').open('wb') as file:
+    writers.save_npz(file, scene)
+  again = writers.load_npz(tmp_path / 'a.npz')
+  assert schema.dumps(again) == schema.dumps(scene) and again.stamp == (7, 1.5)
+  assert writers.coco_results([again]) == writers.coco_results([scene])
+
+
+def damaged(name, value):
+  found = writers.arrays(people())
+  return found | {name: value} if value is not None else {
+    key: array for key, array in found.items() if key != name
+  }
+
+
+@pytest.mark.parametrize(('name', 'value', 'words'), [
+  ('joints_2d', np.zeros((4, 14, 2)), r'joints_2d is float64\(4, 14, 2\)'),
+  ('id', np.zeros(4), 'id is float64'), ('id', None, 'id.npy'),
+  ('frame', np.array([0, 2, 1, 2], np.int32), 'frames do not fit together'),
+  ('frame', np.array([0, 0, 1, 9], np.int32), 'frames do not fit together'),
+  ('frame', np.int32(3), 'unsized'), ('frame_time', np.zeros(4), 'frames do not fit together'),
+  ('header', np.array('{"schema": 1}'), 'schema: expected'),
+  ('header', np.array('[' * 10**5), 'nested too deep'),
+  ('score', np.array([object()] * 4), 'Object arrays cannot be loaded'),
+])
+def test_a_damaged_npz(tmp_path, name, value, words):
+  path = tmp_path / 'a.npz'
+  np.savez(path, **damaged(name, value))
+  with pytest.raises(schema.SchemaError, match=words) as told:
+    writers.load_npz(path)
+  assert str(told.value).startswith(f'{path}: no result') and '\n' not in str(told.value)
+
+
+def test_an_npz_that_is_no_archive_or_a_bomb(tmp_path, monkeypatch):
+  path = tmp_path / 'a.npz'
+  with path.open('wb') as file:
+    writers.save_npz(file, people())
+  whole = path.read_bytes()
+  for data in (b'', b'x' * 99, whole[:-30], whole[:200] + bytes(20) + whole[220:]):
+    path.write_bytes(data)
+    with pytest.raises(schema.SchemaError, match='no result that can be read'):
+      writers.load_npz(path)
+  path.write_bytes(whole)
+  monkeypatch.setattr(writers, 'MAX_NPZ_BYTES', 1000)
+  with pytest.raises(schema.SchemaError, match='larger than 1000 bytes'):
+    writers.load_npz(path)
 
 
 def test_npz_of_nobody():
