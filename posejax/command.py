@@ -1,6 +1,8 @@
 """What the entry points that work on a run share: its method, its options, errors as one line."""
 
+import difflib
 import pathlib
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -19,14 +21,20 @@ from posejax.methods.base import Method
 from posejax.training import config as config_lib
 from posejax.training import machine, stages, trainer
 from posejax.training.checkpoints import CheckpointError
+from posejax.training.parallel import ShareError
+from posejax.training.transfer import TransferError
 
 METHODS = {method.name: method for method in (crossmodal.METHOD, crossmodal.PHOTOS, lifting.METHOD)}
 
 # What the person at the keyboard can mend: told in one line, without a trace.
 FOR_USERS = (
   config_lib.ConfigError, stages.WorkdirError, CheckpointError, CapturedPosesError,
-  WeightsError, ImageError, CacheError, trainer.NonFiniteError,
+  WeightsError, ImageError, CacheError, trainer.NonFiniteError, ShareError,
+  TransferError,
 )
+
+
+_FIELD = re.compile(r'--?config\.([^=\[]+)')
 
 
 class Run(NamedTuple):
@@ -69,6 +77,9 @@ def attempt(program: str, act: Callable[[], int]) -> int:
   except trainer.Stopped as stop:
     print(f'{program}: {stop}', file=sys.stderr)
     return 130
+  except KeyboardInterrupt:
+    print(f'\n{program}: interrupted; the same command goes on', file=sys.stderr)
+    return 130
   except FOR_USERS as error:
     print(f'{program}: {error}', file=sys.stderr)
     return 2
@@ -108,7 +119,62 @@ def given_run(program: str, arguments: list[str], begun: bool = False) -> Run:
   )
 
 
-def start(main: Callable[[list[str]], None]) -> None:
-  """Parses the command line and calls `main`."""
-  flags.mark_flags_as_required(['config', 'workdir'])
-  app.run(main)
+def start(
+  main: Callable[[list[str]], None], required: tuple[str, ...] = ('config', 'workdir')
+) -> None:
+  """Parses the command line and calls `main`; what is mistyped is one line and exit code 2."""
+  flags.mark_flags_as_required(list(required))
+
+  def parse(arguments: list[str]) -> list[str]:
+    try:
+      return parsed(arguments)
+    except config_lib.ConfigError as error:
+      print(f'posejax.{pathlib.Path(arguments[0]).stem}: {error}', file=sys.stderr)
+      sys.exit(2)
+
+  app.run(main, flags_parser=parse)
+
+
+def parsed(arguments: list[str]) -> list[str]:
+  """What absl leaves of the command line, once every option is read.
+
+  Raises:
+    ConfigError: an option or a field of the config is unknown, or a value is none that it takes;
+      or the config's file cannot be read.
+  """
+  try:
+    rest = flags.FLAGS(arguments)
+    # A config that could not be read says so no sooner than it is looked at.
+    flags.FLAGS.config.get('method')
+    return rest
+  except OSError as error:
+    raise config_lib.ConfigError(
+      f'--config: {_last_line(error)}; name a file.py or file.py:preset'
+    ) from error
+  except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+    raise config_lib.ConfigError(_unknown_field(arguments) or _last_line(error)) from error
+
+
+def _last_line(error: Exception) -> str:
+  """The end of an error's text, which says what is wrong behind where it was found."""
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  return re.sub(r'^\w+Error: ', '', lines[-1]) if lines else type(error).__name__
+
+
+def _unknown_field(arguments: list[str]) -> str:
+  """Which `--config.field` is none of the config's, in words; '' if all are."""
+  plain = [argument for argument in arguments if not _FIELD.match(argument)]
+  alone = flags.FlagValues()
+  config_flags.DEFINE_config_file('config', None, '', alone, sys_argv=plain)
+  try:
+    alone(plain, known_only=True)
+    known = dict(config_lib.leaves(alone.config))
+  except (flags.Error, TypeError, OSError):
+    return ''
+  groups = {name.rpartition('.')[0] for name in known}
+  for argument in arguments:
+    match = _FIELD.match(argument)
+    if match and match[1] not in known and match[1] not in groups:
+      near = difflib.get_close_matches(match[1], known, 3)
+      return f'config.{match[1]}: no such field' + (f'; near it: {", ".join(near)}' if near else '')
+  return ''

@@ -1,7 +1,10 @@
 """Carries finished networks between machines, in small files (see training/transfer.py).
 
-  python -m posejax.transfer pack --workdir=runs/gpu --parcel=parcel
-  python -m posejax.transfer unpack --parcel=parcel --workdir=runs/gpu
+  python -m posejax.transfer pack --config=configs/unsup.py:gpu --workdir=runs/gpu --parcel=parcel
+  python -m posejax.transfer unpack --config=configs/unsup.py:gpu --workdir=runs/gpu --parcel=parcel
+
+It packs the finished stages of the config, without networks that no later stage and no inference
+reads, and refuses more than 60 MB together.
 """
 
 import pathlib
@@ -9,29 +12,47 @@ import sys
 
 from absl import app, flags
 
+from posejax import command
+from posejax.training import config as config_lib
 from posejax.training import transfer
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'folder of the run')
-_PARCEL = flags.DEFINE_string('parcel', None, 'folder of the small files')
-_CACHE = flags.DEFINE_string('cache', '', 'folder of stages; <workdir>/stages where empty')
+PROGRAM = 'posejax.transfer'
+
+
+def run(given: command.Run, act: str, parcel: pathlib.Path) -> int:
+  """Packs or unpacks; the exit code."""
+
+  def carry() -> int:
+    method = command.method_of(given.config)
+    config_lib.validate(given.config, method.rules)
+    try:
+      if act == 'pack':
+        names = transfer.pack(method, given.config, given.workdir, parcel, given.cache)
+      else:
+        names = transfer.unpack(parcel, given.cache or given.workdir / 'stages')
+    except OSError as error:
+      raise transfer.TransferError(
+        f'{error.filename or parcel}: {error.strerror or error}; free space, or choose another '
+        'folder'
+      ) from error
+    print('\n'.join(names))
+    return 0
+
+  return command.attempt(PROGRAM, carry)
 
 
 def main(arguments: list[str]) -> None:
   if len(arguments) != 2 or arguments[1] not in ('pack', 'unpack'):
     raise app.UsageError('say pack or unpack')
-  parcel = pathlib.Path(_PARCEL.value)
-  cache = pathlib.Path(_CACHE.value) if _CACHE.value else pathlib.Path(_WORKDIR.value) / 'stages'
-  try:
-    if arguments[1] == 'pack':
-      names = transfer.pack(cache, parcel)
-    else:
-      names = transfer.unpack(parcel, cache)
-  except transfer.TransferError as error:
-    print(f'posejax.transfer: {error}', file=sys.stderr)
-    sys.exit(2)
-  print('\n'.join(names))
+  given = command.given_run(PROGRAM, arguments[:1], begun=True)
+  sys.exit(run(given, arguments[1], pathlib.Path(flags.FLAGS.parcel)))
+
+
+def define_flags() -> None:
+  command.define_run('folder of the run')
+  flags.DEFINE_string('parcel', None, 'folder of the small files')
 
 
 if __name__ == '__main__':
-  flags.mark_flags_as_required(['workdir', 'parcel'])
-  app.run(main)
+  define_flags()
+  command.start(main, required=('config', 'workdir', 'parcel'))

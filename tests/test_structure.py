@@ -25,9 +25,9 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 ENTRY_LEVEL = len(LAYERS)
 ENTRY_GROUND = 'command'  # what entry points share; they do not import each other
 
-# Every method may use these two; no method (a file or a package of `methods`) sees another
+# Every method may use these; no method (a file or a package of `methods`) sees another
 # one, and `training`, which takes methods as values, sees none.
-METHOD_GROUND = ('posejax.methods.base', 'posejax.methods.optimizers')
+METHOD_GROUND = ('posejax.methods.base', 'posejax.methods.fields', 'posejax.methods.optimizers')
 
 
 def imported(path: pathlib.Path) -> set[str]:

@@ -17,6 +17,12 @@ import numpy as np
 import optax
 
 from posejax.geometry.skeleton import Skeleton
+from posejax.methods.fields import Choice as Choice
+from posejax.methods.fields import Interval as Interval
+from posejax.methods.fields import Items as Items
+from posejax.methods.fields import Needs as Needs
+from posejax.methods.fields import Rule
+from posejax.methods.fields import Text as Text
 from posejax.metrics.figures import Metric, SceneSet, SceneSums, Table
 
 # Trees of arrays. `Networks` has one entry per network, so that freezing is by name.
@@ -195,6 +201,33 @@ class Product:
 
 
 @dataclasses.dataclass(frozen=True)
+class RowMaker:
+  """`StagePlan.make` of a stage whose arrays are rows that do not depend on each other.
+
+  The trainer calls it part by part, shows how far it is, and keeps what is finished: a killed run
+  goes on behind it. Called as a function it makes all rows.
+
+  Attributes:
+    count: (config, products) → N.
+    size: rows made at once; parts begin at multiples of it.
+    begin: (config, products) → function: (first, last) → these rows, arrays (last − first, ...).
+  """
+
+  count: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], int]
+  size: int
+  begin: Callable[..., Callable[[int, int], dict[str, np.ndarray]]]
+
+  def __call__(
+    self, config: ml_collections.ConfigDict, products: Mapping[str, Product]
+  ) -> Product:
+    total, rows = self.count(config, products), self.begin(config, products)
+    parts = [rows(i, min(i + self.size, total)) for i in range(0, total, self.size)]
+    return Product(arrays={
+      name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+    })
+
+
+@dataclasses.dataclass(frozen=True)
 class StagePlan:
   """A stage before it is built: what it depends on, and how it is made.
 
@@ -207,11 +240,12 @@ class StagePlan:
       can be repeated over what earlier stages made once.
     build: (config, products of `reads`) → Stage, for a training; or the Product itself where the
       config leaves nothing to train.
-    make: (config, products of `reads`) → Product, for a stage that computes without training.
-      Just one of `build` and `make` is given.
+    make: (config, products of `reads`) → Product, for a stage that computes without training;
+      `RowMaker` where that takes long. Just one of `build` and `make` is given.
     version: of its code; to be raised whenever the same config gives another product.
     files: config fields (dotted) below `fields` that name a file or folder, or nothing: its content
       decides, not its name.
+    scaffold: config → names of networks that, by it, nobody reads once the stage is trained.
   """
 
   name: str
@@ -222,6 +256,7 @@ class StagePlan:
   make: Callable[[ml_collections.ConfigDict, Mapping[str, Product]], Product] | None = None
   files: tuple[str, ...] = ()
   version: int = 1
+  scaffold: Callable[[ml_collections.ConfigDict], tuple[str, ...]] = lambda config: ()
 
   def __post_init__(self):
     if (self.build is None) == (self.make is None):
@@ -316,49 +351,6 @@ class Evaluation:
   notes: tuple[str, ...]
   skeleton: Skeleton
   scene_sets: tuple[SceneSet, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Interval:
-  """Allowed values of a number in a config: lo ≤ value ≤ hi; `whole` admits integers alone."""
-
-  lo: float
-  hi: float
-  whole: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-  """Allowed values of a config field, by list."""
-
-  values: tuple[Any, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Text:
-  """A string (a path, say); `optional` admits the empty one."""
-
-  optional: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
-class Items:
-  """A tuple whose entries each keep a rule."""
-
-  rule: 'Rule'
-  shortest: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Needs:
-  """A rule, and what other fields must hold wherever the value is not `plain`."""
-
-  rule: 'Rule'
-  plain: Any
-  others: Mapping[str, 'Rule']
-
-
-Rule = Interval | Choice | Text | Items | Needs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Configs: loaded from `file.py:preset`, checked in one place against a method's rules.
 
-A config is data. Its rules (posejax.methods.base: Interval, Choice, Text, Items, Needs) stand with
-the method; a field without a rule is an error, so that a misspelt one never goes unnoticed.
+A config is data. Its rules (posejax.methods.fields) stand with the method; a field without a rule
+is an error, so that a misspelt one never goes unnoticed.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from posejax.methods.base import Choice, Interval, Items, Needs, Rule, Text
+from posejax.methods.fields import Choice, Fits, Interval, Items, Needs, Rule, Text
 
 
 class ConfigError(ValueError):
@@ -35,14 +35,21 @@ def validate(config: ml_collections.ConfigDict, rules: Mapping[str, Rule]) -> No
   if missing:
     raise ConfigError(f'config.{missing[0]}: missing; it must be {describe(rules[missing[0]])}')
   for name, rule in rules.items():
-    if isinstance(rule, Needs) and fields[name] != rule.plain:
-      for other, wanted in rule.others.items():
-        problem = violation(fields[other], wanted)
-        if problem:
-          raise ConfigError(
-            f'config.{name} = {fields[name]!r}: needs another config.{other} than '
-            f'{fields[other]!r}: it {problem}'
-          )
+    problem = _beside(name, rule, fields)
+    if problem:
+      raise ConfigError(f'config.{name} = {fields[name]!r}: {problem}')
+
+
+def _beside(name: str, rule: Rule, fields: Mapping[str, Any]) -> str:
+  """What is wrong with a value beside those of other fields, in words; '' if nothing is."""
+  if isinstance(rule, Fits) and rule.others:
+    return rule.problem(fields[name], *(fields[other] for other in rule.others))
+  if isinstance(rule, Needs) and fields[name] != rule.plain:
+    for other, wanted in rule.others.items():
+      problem = violation(fields[other], wanted)
+      if problem:
+        return f'needs another config.{other} than {fields[other]!r}: it {problem}'
+  return ''
 
 
 def leaves(config: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, Any]]:
@@ -59,14 +66,18 @@ def violation(value: Any, rule: Rule) -> str:
   """What is wrong with a value, in words; '' if nothing is."""
   if isinstance(rule, Needs):
     return violation(value, rule.rule)
+  if isinstance(rule, Fits):
+    return violation(value, rule.rule) or ('' if rule.others else rule.problem(value))
   if isinstance(rule, Items):
-    if not isinstance(value, tuple | list) or len(value) < rule.shortest:
+    longest = math.inf if rule.longest is None else rule.longest
+    if not isinstance(value, tuple | list) or not rule.shortest <= len(value) <= longest:
       return f'must be {describe(rule)}'
     return next(filter(None, (violation(item, rule.rule) for item in value)), '')
   if isinstance(rule, Interval):
     # bool is an int to Python, and comparisons with nan are all false: ml_collections lets both by.
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     fits = fits and rule.lo <= value <= rule.hi and (not rule.whole or value == int(value))
+    fits = fits and (rule.step == 1 or (value - rule.lo) % rule.step == 0)
   elif isinstance(rule, Choice):
     fits = any(value == choice and type(value) is type(choice) for choice in rule.values)
   else:
@@ -77,14 +88,19 @@ def violation(value: Any, rule: Rule) -> str:
 def describe(rule: Rule) -> str:
   """What a rule allows, in words."""
   if isinstance(rule, Interval):
-    return f'{"a whole number" if rule.whole else "a number"} from {rule.lo:g} to {rule.hi:g}'
+    steps = f' in steps of {rule.step}' if rule.step != 1 else ''
+    kind = 'a whole number' if rule.whole else 'a number'
+    return f'{kind} from {rule.lo:g} to {rule.hi:g}{steps}'
   if isinstance(rule, Choice):
     return 'one of ' + ', '.join(map(repr, rule.values))
   if isinstance(rule, Text):
     return 'a text' if rule.optional else 'a text that is not empty'
-  if isinstance(rule, Needs):
+  if isinstance(rule, Needs | Fits):
     return describe(rule.rule)
-  return f'a list of at least {rule.shortest}, each {describe(rule.rule)}'
+  count = f'at least {rule.shortest}' if rule.longest is None else f'{rule.shortest}'
+  if rule.longest not in (None, rule.shortest):
+    count += f' to {rule.longest}'
+  return f'a list of {count}, each {describe(rule.rule)}'
 
 
 def _near(name: str, rules: Mapping[str, Rule]) -> str:

@@ -22,6 +22,10 @@ AXIS = 'devices'
 Tree = Any
 
 
+class ShareError(ValueError):
+  """The devices cannot share a batch. One line: which batch, how many devices, what to do."""
+
+
 def initialize(coordinator: str = '', processes: int = 1, process: int = 0) -> None:
   """Joins the processes of a pod; call before anything else of jax.
 
@@ -65,10 +69,10 @@ class Devices:
     """Examples per device of a global batch.
 
     Raises:
-      ValueError: the devices do not divide the batch.
+      ShareError: the devices do not divide the batch.
     """
     if size % self.count:
-      raise ValueError(
+      raise ShareError(
         f'batch size {size} cannot be shared by {self.count} devices; take a multiple of it'
       )
     return size // self.count

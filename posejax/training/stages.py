@@ -21,9 +21,9 @@ import ml_collections
 
 import posejax
 from posejax.data import fingerprint
-from posejax.methods.base import Method, Product, Stage, StagePlan
+from posejax.methods.base import Method, Product, RowMaker, Stage, StagePlan
 from posejax.training import config as config_lib
-from posejax.training import products, trainer
+from posejax.training import products, rows, trainer
 from posejax.training.checkpoints import write_atomically
 from posejax.training.parallel import Devices
 
@@ -148,8 +148,12 @@ def run(
     finished = {}
     for plan in method.stages:
       folder = cache / f'{plan.name}-{keys[plan.name]}'
-      with locked(folder):
-        finished[plan.name] = _finish(plan, config, folder, finished, devices)
+      # What is finished never changes: any number of runs may read it at once.
+      product = products.load(folder)
+      if product is None:
+        with locked(folder):
+          product = _finish(plan, config, folder, finished, devices)
+      finished[plan.name] = product
       if plan.name == until:
         break
   return finished
@@ -159,20 +163,24 @@ def _finish(
   plan: StagePlan, config: ml_collections.ConfigDict, folder: pathlib.Path,
   finished: dict[str, Product], devices: Devices | None,
 ) -> Product:
-  """Reads a stage's product, or makes it."""
+  """Makes a stage's product."""
   product = products.load(folder)
   if product is not None:
-    return product
+    return product  # another run has made it since
   inputs = {name: finished[name] for name in plan.reads}
   write_atomically(folder / 'key.json', json.dumps({
     'fields': config_lib.subtree(config, plan.fields), 'seeds': seeds(plan, config),
     'version': posejax.__version__,
   }, indent=1))
-  product = (plan.make or plan.build)(config, inputs)
+  if isinstance(plan.make, RowMaker):
+    product = rows.make(plan.name, plan.make, config, inputs, folder)
+  else:
+    product = (plan.make or plan.build)(config, inputs)
   if isinstance(product, Stage):
     schedule = trainer.Schedule(config.log_every, config.save_every)
     product = trainer.run_stage(
       plan.name, product, folder, seeds(plan, config), schedule, devices
     )
   products.save(folder, product)
+  rows.forget(folder)
   return products.load(folder)

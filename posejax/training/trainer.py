@@ -19,7 +19,7 @@ import numpy as np
 from posejax.methods.base import Phase, Product, Stage, alternate
 from posejax.training import train_state
 from posejax.training.checkpoints import Checkpoints
-from posejax.training.parallel import Devices
+from posejax.training.parallel import Devices, ShareError
 from posejax.training.signals import StopRequest
 from posejax.training.train_state import TrainState
 from posejax.training.writers import Progress, ScalarWriter, Throughput
@@ -102,6 +102,11 @@ class _Run:
     self.name, self.stage, self.schedule, self.devices = name, stage, schedule, devices
     self.checkpoints, self.key = checkpoints, key
     self.total = sum(phase.steps for phase in stage.phases)
+    for kind, source in stage.sources.items():
+      try:
+        devices.share(source.size)
+      except ShareError as error:
+        raise ShareError(f'{name}: {kind}: {error}') from None
     state = train_state.create(stage, jax.random.fold_in(key, _INIT))
     restored = checkpoints.restore(state)
     self.first = restored[0] if restored else 0

@@ -245,7 +245,7 @@ def whole():
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(evaluation, '_observed', observe)
     patch.setattr(prior, 'mean_pose', lambda config, labelled: np.zeros((15, 3)))
-    patch.setattr(evaluation.batches, 'in_batches', lambda f, rows, size: f(rows))
+    patch.setattr(evaluation.batches, 'in_batches', lambda f, rows, *rest: f(rows))
     patch.setattr(
       evaluation.infer, 'predictor', lambda config, products: lambda images: people_of(
         next(truth for truth in sets.values() if truth['images'] is images)

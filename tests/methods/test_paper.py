@@ -16,7 +16,7 @@ from posejax.benchmarks import crossmodal as random_run
 from posejax.methods.crossmodal import METHOD, align, infer, prior, teacher
 from posejax.models import aae, crossmodal, layers, openpose
 from posejax.training import config as config_lib
-from posejax.training import parallel, train_state
+from posejax.training import parallel, train_state, transfer
 
 V, SKIP = (1, 28, 28, 1024), (1, 28, 28, 128)
 
@@ -76,6 +76,23 @@ def test_parameter_counts(config):
   widths = infer.Model(config).teacher.widths
   heat_branch = layers.parameter_count(openpose.Decoder(widths), V, SKIP, method='heat')
   assert counts['E'] + heat_branch + counts['H'] + counts['Psi'] == 17_058_899
+
+
+def test_a_parcel_of_the_gpu_preset_fits():
+  config = runpy.run_path('configs/unsup.py')['get_config']('gpu')
+  shapes = networks(config)
+  shapes |= jax.eval_shape(prior._Wiring(config).init, jax.random.key(0))[0]
+  made = {'teacher': ('E', 'F'), 'prior': ('Phi', 'Psi', 'Disc'), 'align': ('G', 'H')}
+  flat = {
+    stage: transfer.networks(METHOD.plan(stage), config, {n: shapes[n] for n in names}, {})
+    for stage, names in made.items()
+  }
+  moved = {path.split('/')[1] for paths in flat.values() for path in paths}
+  # What later stages and inference read; G only for a second stage, which the preset lacks.
+  assert moved == {'E', 'F', 'Phi', 'Psi', 'H'} and not config.refine.steps
+  assert sum(map(transfer.size_of, flat.values())) <= transfer.MOST_TOGETHER
+  for paths in flat.values():
+    assert max(transfer.size_of({p: x}) for p, x in paths.items()) <= transfer.MOST_BYTES
 
 
 def test_schedule(config):

@@ -5,7 +5,7 @@ import hypothesis.strategies as st
 import ml_collections
 import pytest
 
-from posejax.methods.base import Choice, Interval, Items, Text
+from posejax.methods.fields import Choice, Fits, Interval, Items, Text
 from posejax.training import config as config_lib
 
 RULES = {
@@ -58,3 +58,36 @@ def test_subtrees_and_differences():
     config_lib.subtree(config, ('ratio',))
   ours, theirs = {'a': 1, 'b': 2}, {'a': 1, 'b': 3, 'c': 4}
   assert config_lib.differences(ours, theirs) == ["b (3 → 2)", "c (4 → 'none')"]
+
+
+SHAPES = {
+  'side': Fits(
+    Interval(8, 512, whole=True), lambda side, cell: '' if side % cell == 0 else f'no {cell}s',
+    ('cell',),
+  ),
+  'cell': Interval(1, 31, whole=True, step=2),
+  'zoom': Fits(Items(Interval(0, 5), 2, 2), lambda z: '' if z[0] <= z[1] else 'is reversed'),
+  'layers': Items(Fits(Items(Interval(1, 9), 1, 3), lambda x: '' if sum(x) < 9 else 'too many')),
+}
+SHAPED = {'side': 15, 'cell': 5, 'zoom': (0.5, 0.5), 'layers': ((1,), (2, 3, 3))}
+
+
+def test_a_config_of_shapes_passes():
+  config_lib.validate(ml_collections.ConfigDict(SHAPED), SHAPES)
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'cell': 4}, r'config.cell = 4: must be a whole number from 1 to 31 in steps of 2'),
+    ({'side': 16}, r'config.side = 16: no 5s'),
+    ({'side': 4}, r'config.side = 4: must be a whole number from 8 to 512'),
+    ({'zoom': (2, 1)}, r'config.zoom = \(2, 1\): is reversed'),
+    ({'zoom': (1, 2, 3)}, r'config.zoom = \(1, 2, 3\): must be a list of 2, each a number'),
+    ({'layers': ((1,), ())}, r'must be a list of 1 to 3, each a number from 1 to 9'),
+    ({'layers': ((1,), (4, 5))}, r'config.layers = .*: too many'),
+  ],
+)
+def test_values_that_do_not_fit_are_named(change, message):
+  with pytest.raises(config_lib.ConfigError, match=message):
+    config_lib.validate(ml_collections.ConfigDict({**SHAPED, **change}), SHAPES)

@@ -15,7 +15,7 @@ import pytest
 
 from posejax.training import stages, trainer
 from posejax.training.checkpoints import CheckpointError
-from posejax.training.parallel import Devices
+from posejax.training.parallel import Devices, ShareError
 from tests.training import toy
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -195,3 +195,10 @@ def test_kill_9_at_random_moments(tmp_path, uninterrupted):
   assert ours.files == whole.files
   for name in ours.files:
     np.testing.assert_array_equal(ours[name], whole[name])
+
+
+def test_a_batch_that_devices_cannot_share_is_named(tmp_path):
+  cfg = toy.config(STEPS)
+  cfg.batch = 7
+  with pytest.raises(ShareError, match=r'fit: scenes: batch size 7 cannot be shared by 2 devices'):
+    stages.run(toy.METHOD, cfg, tmp_path, devices=Devices(jax.local_devices()[:2]))

@@ -68,6 +68,8 @@ def plan() -> StagePlan:
     files=('mocap.dir',),
     seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),
+    # The second stage alone learns from G's maps once more.
+    scaffold=lambda config: () if config.refine.steps and config.align.recon else ('G',),
   )
 
 

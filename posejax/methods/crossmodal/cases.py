@@ -24,7 +24,7 @@ def cases_of(
   Args:
     people: predictions, leading axis of pictures.
     observed: arrays of `observed.observe` of the same pictures.
-    truth: arrays of `world.render_set`.
+    truth: arrays of `world.renderer`.
     side: of the pictures, px.
   """
   found = pairs.match(people.joints_2d, people.joint_valid, people.valid, truth, side)

@@ -31,7 +31,7 @@ def summary(people: People, truth: Mapping[str, np.ndarray], side: int) -> dict[
 
   Args:
     people: predictions, leading axis of pictures.
-    truth: truth_* arrays of `world.render_set`.
+    truth: truth_* arrays of `world.renderer`.
     side: of the pictures, px.
 
   Returns:

@@ -51,7 +51,9 @@ def evaluate_run(
     split: 'test' or 'validation'.
   """
   truth, side = products[split].arrays, config.world.image_size
-  people = batches.in_batches(infer.predictor(config, products), truth['images'], _BATCH)
+  people = batches.in_batches(
+    infer.predictor(config, products), truth['images'], _BATCH, f'student, {split}'
+  )
   mean_pose = prior.mean_pose(config, _labelled(config, products))
   values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
 
@@ -102,7 +104,7 @@ def _labelled(config, products) -> np.ndarray | None:
 
 def _observed(config, products, truth) -> dict[str, np.ndarray]:
   return observed.observe(
-    teacher.frozen(config, products), truth['images'], config.world.max_people
+    teacher.frozen(config, products), truth['images'], config.world.max_people, label='teacher'
   )
 
 

@@ -9,7 +9,7 @@ middle of the hips where it missed that; one without either has no root, is left
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ import numpy as np
 
 from posejax.data import batches
 from posejax.heatmaps import People2D
-from posejax.methods.base import Product, StagePlan
+from posejax.methods.base import Product, RowMaker, StagePlan
 from posejax.methods.crossmodal import lift
 from posejax.methods.crossmodal import teacher as teacher_lib
 
@@ -30,22 +30,27 @@ _BATCH = 32
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('world.max_people', 'observed'), reads=('images_b', 'teacher'), make=make
+    NAME, fields=('world.max_people', 'observed'), reads=('images_b', 'teacher'),
+    make=RowMaker(
+      lambda config, products: len(products['images_b'].arrays['images']), _BATCH, begin
+    ),
   )
 
 
-def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
-  """The teacher's people of every picture of `images_b`."""
+def begin(
+  config: ml_collections.ConfigDict, products: dict[str, Product]
+) -> Callable[[int, int], dict[str, np.ndarray]]:
+  """(first, last) → the teacher's people of these pictures of `images_b`, as `observe` gives."""
   teacher = teacher_lib.frozen(config, products)
-  return Product(arrays=observe(
-    teacher, products['images_b'].arrays['images'], config.world.max_people,
-    config.observed.latents,
-  ))
+  images = products['images_b'].arrays['images']
+  return lambda first, last: observe(
+    teacher, images[first:last], config.world.max_people, config.observed.latents
+  )
 
 
 def observe(
   teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int, latents: bool = False,
-  batch: int = _BATCH,
+  batch: int = _BATCH, label: str = '',
 ) -> dict[str, np.ndarray]:
   """Grouped 2D poses and roots.
 
@@ -55,6 +60,7 @@ def observe(
     max_people: P.
     latents: whether v is given too.
     batch: images at once; fewer are padded to as many.
+    label: before a progress bar; '' shows none.
 
   Returns:
     joints (N, P, 15, 2) px, scores (N, P, 15), visible (N, P, 15) bool; seen, the same of persons
@@ -62,7 +68,8 @@ def observe(
     dropped (N,) persons without; with `latents` latents (N, h, w, C) float16.
   """
   return batches.in_batches(
-    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images, batch
+    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images,
+    batch, label,
   )
 
 

@@ -29,7 +29,7 @@ def counted(truth: Mapping[str, np.ndarray]) -> np.ndarray:
   """(S, P) bool: annotated people that count.
 
   Args:
-    truth: truth_* arrays of `world.render_set`.
+    truth: truth_* arrays of `world.renderer`.
   """
   return (
     truth['truth_valid'] & truth['truth_in_frame'][:, :, 0]
@@ -63,7 +63,7 @@ def match(
     joints: (S, P, J, 2) px.
     usable: (S, P, J) bool: joints that were found.
     valid: (S, P) bool: slots that hold a person.
-    truth: truth_* arrays of `world.render_set`.
+    truth: truth_* arrays of `world.renderer`.
     side: of the pictures, px.
   """
   threshold = matching.MUPOTS_MATCH_PX * side / matching.NATIVE_WIDTH_PX
@@ -107,7 +107,7 @@ def pair(people: People, truth: Mapping[str, np.ndarray], side: int) -> Pairs:
 
   Args:
     people: predictions, leading axis of pictures.
-    truth: truth_* arrays of `world.render_set`.
+    truth: truth_* arrays of `world.renderer`.
     side: of the pictures, px.
   """
   found = match(people.joints_2d, people.joint_valid, people.valid, truth, side)

@@ -71,9 +71,9 @@ def evaluate_run(
   """
   predict = infer.predictor(config, products)
   views = np.asarray(products[split].arrays['images'])
-  people = batches.in_batches(predict, views, _BATCH)
+  people = batches.in_batches(predict, views, _BATCH, f'student, {split}')
   taught = teacher.frozen(config, products)
-  seen = observed.observe(taught, views, config.world.max_people)
+  seen = observed.observe(taught, views, config.world.max_people, label='teacher')
   clips = _Set(views, photo_measures.Targets(seen['joints'], seen['seen']))
   compared = _compared(people, clips)
   sums = {AGREEMENT: photo_measures.right_joints(compared, len(views))}

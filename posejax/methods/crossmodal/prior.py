@@ -49,7 +49,10 @@ captured_arrays = pose_sources.arrays
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
-  return StagePlan(NAME, fields=('prior', 'mocap'), build=build, files=('mocap.dir',))
+  return StagePlan(
+    NAME, fields=('prior', 'mocap'), build=build, files=('mocap.dir',),
+    scaffold=lambda config: ('Disc',),
+  )
 
 
 def aae_config(config: ml_collections.ConfigDict) -> aae_lib.AAEConfig:

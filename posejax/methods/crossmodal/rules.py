@@ -1,17 +1,48 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
-from posejax.methods.base import Choice, Interval, Items, Needs, Rule, Text
-from posejax.methods.crossmodal.teacher import KINDS, SYNTHETIC
+from posejax.methods.crossmodal.teacher import KINDS, STRIDE, SYNTHETIC
+from posejax.methods.fields import Choice, Fits, Interval, Items, Needs, Rule, Text
 from posejax.methods.optimizers import NAMES
+from posejax.models import crossmodal as models
 
 _COUNT = Interval(1, 10_000_000, whole=True)
 _STEPS = Interval(0, 100_000_000, whole=True)
 _WIDTH = Interval(1, 4096, whole=True)
-_KERNEL = Interval(1, 31, whole=True)
+_KERNEL = Interval(1, 31, whole=True, step=2)
 _RATE = Interval(1e-8, 1.0)
 _SHARE = Interval(0.0, 1.0)
 _SWITCH = Choice((True, False))
-_LAYER = Items(Interval(1, 4096, whole=True), 2)
+_LAYER = Items(Interval(1, 4096, whole=True), 2, 2)
+_PUBLISHED = tuple(kind for kind in KINDS if kind != SYNTHETIC)
+
+
+def _range(lo: float, hi: float) -> Rule:
+  """Two numbers, the smaller one first."""
+  return Fits(
+    Items(Interval(lo, hi), 2, 2),
+    lambda pair: '' if pair[0] <= pair[1] else 'must have the smaller number first',
+  )
+
+
+def _side_problem(side: int, down: tuple) -> str:
+  multiple = STRIDE * 2 ** (len(down) - 1)
+  return '' if side % multiple == 0 else (
+    f'must be a multiple of {multiple}: {STRIDE} px a cell of the teacher, halved '
+    f'{len(down) - 1} times by align.h.down'
+  )
+
+
+def _odd_problem(layer: tuple[int, int]) -> str:
+  return '' if layer[1] % 2 else f'kernels must be odd, got {layer[1]}'
+
+
+def _h_problem(down: tuple, bottom: tuple, up: tuple) -> str:
+  try:
+    models.HConfig(down, bottom, up)
+  except ValueError as error:
+    return str(error).removeprefix('HConfig: ')
+  return ''
+
 
 RULES: dict[str, Rule] = {
   'method': Choice(('crossmodal',)),
@@ -19,10 +50,15 @@ RULES: dict[str, Rule] = {
 
   'precision': Choice(('float32', 'bfloat16')),
 
-  'world.image_size': Interval(64, 512, whole=True),
+  'world.image_size': Fits(Interval(64, 512, whole=True), _side_problem, ('align.h.down',)),
   'world.max_people': Interval(1, 32, whole=True),
-  'world.nearest_mm': Interval(500, 50_000), 'world.farthest_mm': Interval(500, 50_000),
-  'world.elevation_deg': Items(Interval(-30, 80), 2), 'world.gap': Interval(0, 2),
+  'world.nearest_mm': Fits(
+    Interval(500, 50_000),
+    lambda near, far: '' if near < far else f'must be less than world.farthest_mm, {far:g}',
+    ('world.farthest_mm',),
+  ),
+  'world.farthest_mm': Interval(500, 50_000),
+  'world.elevation_deg': _range(-30, 80), 'world.gap': Interval(0, 2),
   'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
   'world.test': _COUNT,
 
@@ -30,9 +66,11 @@ RULES: dict[str, Rule] = {
   'teacher.kind': Needs(Choice(KINDS), SYNTHETIC, {
     'teacher.weights': Text(optional=False), 'align.root_source': Choice(('student',)),
   }),
-  'teacher.weights': Text(), 'teacher.stages': Interval(2, 6, whole=True),
+  # The synthetic teacher is trained here: it reads no file.
+  'teacher.weights': Needs(Text(), '', {'teacher.kind': Choice(_PUBLISHED)}),
+  'teacher.stages': Interval(2, 6, whole=True),
   'teacher.threshold': Interval(0.001, 0.9), 'teacher.min_parts': Interval(1, 15, whole=True),
-  'teacher.front': Items(Items(_WIDTH), 4), 'teacher.cpm': Items(_WIDTH),
+  'teacher.front': Items(Items(_WIDTH), 4, 4), 'teacher.cpm': Items(_WIDTH),
   'teacher.stage1': Items(_WIDTH), 'teacher.branch': _WIDTH, 'teacher.stage': Items(_WIDTH),
   'teacher.stage_kernel': _KERNEL, 'teacher.stage_last': _WIDTH,
   'teacher.background': _SWITCH, 'teacher.strided': _SWITCH,
@@ -40,7 +78,7 @@ RULES: dict[str, Rule] = {
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
   'teacher.optimizer': Choice(NAMES), 'teacher.learning_rate': _RATE,
   'teacher.turn_deg': Interval(0, 180),
-  'teacher.zoom': Items(Interval(0.2, 5), 2), 'teacher.shift': _SHARE,
+  'teacher.zoom': _range(0.2, 5), 'teacher.shift': _SHARE,
   'teacher.brightness': _SHARE, 'teacher.contrast': _SHARE, 'teacher.tint': _SHARE,
 
   'prior.part': _WIDTH, 'prior.chain': _WIDTH, 'prior.half': _WIDTH, 'prior.body': _WIDTH,
@@ -58,7 +96,7 @@ RULES: dict[str, Rule] = {
   'mocap.dir': Text(), 'mocap.share': _SHARE, 'mocap.part': Interval(0, 20, whole=True),
 
   'images.dir': Text(), 'images.labelled': Text(), 'images.cache': Text(optional=False),
-  'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2),
+  'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2, 2),
   'images.every': _COUNT, 'images.crops': _SWITCH,
 
   'observed.latents': _SWITCH,
@@ -66,27 +104,33 @@ RULES: dict[str, Rule] = {
   'scenes.max_people': Interval(1, 8, whole=True),
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
 
-  'align.g.hidden': Items(_LAYER), 'align.g.last_kernel': _KERNEL,
-  'align.h.down': Items(Items(_LAYER)), 'align.h.bottom': Items(_LAYER),
+  'align.g.hidden': Items(Fits(_LAYER, _odd_problem)), 'align.g.last_kernel': _KERNEL,
+  'align.h.down': Fits(Items(Items(_LAYER)), _h_problem, ('align.h.bottom', 'align.h.up')),
+  'align.h.bottom': Items(_LAYER),
   'align.h.up': Items(Items(_LAYER), 0),
   'align.h.window.size': _KERNEL, 'align.h.window.cells': Items(_WIDTH),
   'align.h.window.points': Interval(15, 4096, whole=True), 'align.h.window.dense': Items(_WIDTH),
-  'align.points': Items(Interval(0, 100), 2), 'align.code': Items(Interval(0, 100), 2),
+  'align.points': Items(Interval(0, 100), 2, 2), 'align.code': Items(Interval(0, 100), 2, 2),
   'align.optimizer': Choice(NAMES),
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
-  'align.steps': Items(_STEPS, 3), 'align.warmup': _STEPS, 'align.drop_at': _STEPS,
- 'align.clip': Interval(0, 1e6),
+  'align.steps': Fits(
+    Items(_STEPS, 3, 3), lambda steps: '' if any(steps) else 'must have a phase with steps',
+  ),
+  'align.warmup': _STEPS, 'align.drop_at': _STEPS,
+  'align.clip': Interval(0, 1e6),
   'align.learning_rate.distl': _RATE, 'align.learning_rate.label_3d': _RATE,
   'align.learning_rate.recon': _RATE, 'align.learning_rate.adapt': _RATE,
   'align.learning_rate.ss': _RATE, 'align.learning_rate.roots': _RATE,
   # Without L_distl H learns from scenes alone.
   'align.distl': Needs(_SWITCH, True, {'align.recon': Choice((True,))}),
-  'align.recon': _SWITCH, 'align.adapt': _SWITCH, 'align.ss': _SWITCH,
+  # G learns from scenes with L_recon, or not at all.
+  'align.recon': _SWITCH, 'align.adapt': Needs(_SWITCH, False, {'align.recon': Choice((True,))}),
+  'align.ss': _SWITCH,
   'align.label_2d': _SWITCH, 'align.label_3d': _SWITCH, 'align.label_share': _SHARE,
   'align.projection': Choice(('weak', 'full')), 'align.read': Choice(('nearest', 'bilinear')),
   'align.root_threshold': Interval(0.01, 0.99),
-  'align.turn_deg': Interval(0, 180), 'align.zoom': Items(Interval(0.2, 5), 2),
+  'align.turn_deg': Interval(0, 180), 'align.zoom': _range(0.2, 5),
   'align.shift': _SHARE,
   'align.root_source': Choice(('teacher', 'student')),
   # Only roots of H's own tell the slots of a cell apart.
@@ -103,7 +147,7 @@ RULES: dict[str, Rule] = {
 PHOTO_RULES: dict[str, Rule] = RULES | {
   'method': Choice(('crossmodal-photos',)),
   'images.dir': Text(optional=False), 'teacher.weights': Text(optional=False),
-  'teacher.kind': Choice(tuple(kind for kind in KINDS if kind != SYNTHETIC)),
+  'teacher.kind': Choice(_PUBLISHED),
   'align.root_source': Choice(('student',)),
   'align.label_2d': Choice((False,)), 'align.label_3d': Choice((False,)),
 }

@@ -9,6 +9,7 @@
 Sets differ in seed, so no scene is in two. Every set is a function of the config and its seed.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 
 from posejax.geometry import camera as camera_lib
 from posejax.geometry import limits
-from posejax.methods.base import Product, StagePlan
+from posejax.methods.base import RowMaker, StagePlan
 from posejax.methods.crossmodal import lift
 from posejax.models.openpose import STRIDE
 from posejax.synth import domains
@@ -93,31 +94,30 @@ def domain(config: ml_collections.ConfigDict, name: str) -> domains.Domain:
   return domains.between(domains.DOMAIN_A, domains.DOMAIN_B, config.world.gap)
 
 
-def render_set(
-  config: ml_collections.ConfigDict, chosen: _Set, count: int
-) -> dict[str, np.ndarray]:
-  """Renders a set of single pictures with their ground truth.
+def renderer(
+  config: ml_collections.ConfigDict, chosen: _Set
+) -> Callable[[int, int], dict[str, np.ndarray]]:
+  """What renders single pictures of a set with their ground truth.
 
   Args:
     config: of the method.
     chosen: which set.
-    count: pictures.
 
   Returns:
-    images (N, S, S, 3) uint8; truth_camera (N, P, 15, 3) mm; truth_joints (N, P, 15, 2) px;
-    truth_valid (N, P) bool; truth_in_frame (N, P, 15) bool; truth_visible (N, P), the share of a
-    person that nothing hides; truth_pelvis_visible (N, P) bool, whether the person shows in the
-    teacher's map cell of its pelvis.
+    (first, last) → pictures first ≤ i < last, N of them: images (N, S, S, 3) uint8; truth_camera
+    (N, P, 15, 3) mm; truth_joints (N, P, 15, 2) px; truth_valid (N, P) bool; truth_in_frame (N, P,
+    15) bool; truth_visible (N, P), the share of a person that nothing hides; truth_pelvis_visible
+    (N, P) bool, whether the person shows in the teacher's map cell of its pelvis.
   """
   scenes, appearance = image_scenes(config, chosen.families), domain(config, chosen.look)
   # Eight streams a seed of the run: they never meet.
   seed = 8 * config.seed + chosen.stream
-  parts = []
-  for first in range(0, count, _SCENES_PER_CALL):
-    indices = np.arange(first, min(first + _SCENES_PER_CALL, count))
-    views = device_samples(seed, indices, scenes, appearance)
-    parts.append(jax.tree.map(np.asarray, _arrays(views)))
-  return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+  def render(first: int, last: int) -> dict[str, np.ndarray]:
+    views = device_samples(seed, np.arange(first, last), scenes, appearance)
+    return jax.tree.map(np.asarray, _arrays(views))
+
+  return render
 
 
 def _arrays(views: SceneViews) -> dict[str, jax.Array]:
@@ -150,11 +150,10 @@ def _pelvis_visible(views: SceneViews) -> jax.Array:
 
 def plan(name: str) -> StagePlan:
   """The stage that renders a set and keeps it as arrays."""
-
-  def make(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
-    del products
-    return Product(arrays=render_set(config, _SETS[name], config.world[name]))
-
+  make = RowMaker(
+    lambda config, products: config.world[name], _SCENES_PER_CALL,
+    lambda config, products: renderer(config, _SETS[name]),
+  )
   # Domain A is where the gap is measured from: a teacher serves every gap.
   gap = () if _SETS[name].look == 'A' else ('world.gap',)
   return StagePlan(name, fields=_FIELDS + gap + (f'world.{name}',), make=make)
