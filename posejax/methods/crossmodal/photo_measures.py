@@ -79,8 +79,7 @@ def compare(
   """
   picture, person = np.nonzero(targets.counted)
   target, known = targets.joints[picture, person], targets.known[picture, person]
-  shoulder, hip = plane.TORSO
-  torso = np.linalg.norm(target[:, shoulder] - target[:, hip], axis=-1)
+  torso = plane.torsos(target)
   apart = np.linalg.norm(joints[picture] - target[:, None], axis=-1)
   trunk = np.where(given[picture], apart, torso[:, None, None])[..., _TRUNK]
   asked = known[:, None, _TRUNK]
@@ -100,10 +99,7 @@ def compare(
 def right_joints(compared: Compared, pictures: int) -> SceneSums:
   """2D-PCK@0.2 torso as sums by picture: missed people have all joints wrong."""
   rows = compared.rows
-  error = np.where(rows.found, np.linalg.norm(rows.joints - rows.target, axis=-1), np.inf)
-  shoulder, hip = plane.TORSO
-  torso = np.linalg.norm(rows.target[:, shoulder] - rows.target[:, hip], axis=-1)
-  right = (error < plane.TORSO_SHARE * torso[:, None]) & rows.in_frame
+  right = plane.torso_right(rows, plane.errors_of(rows)) & rows.in_frame
   return SceneSums(*(
     np.bincount(compared.picture, values.sum(1), pictures) for values in (right, rows.in_frame)
   ))

@@ -20,7 +20,7 @@ from posejax.metrics import matching, pose
 
 SKELETON = pairs.SKELETON
 TORSO = (SKELETON.index('r_shoulder'), SKELETON.index('l_hip'))
-TORSO_SHARE = 0.2
+_TORSO_SHARE = 0.2
 
 
 class Rows(NamedTuple):
@@ -56,10 +56,10 @@ def rows(
 
 def own_metrics(who: str, poses: Rows, side: int) -> dict[str, float]:
   """What one network reaches on the people that it found itself, and on all."""
-  errors = _errors(poses)
+  errors = errors_of(poses)
   matched = np.broadcast_to(poses.matched[:, None], errors.shape) & pairs.SCORED
   inside = poses.in_frame & pairs.SCORED
-  torso = _torso_right(poses, errors)
+  torso = torso_right(poses, errors)
   return {
     f'{who}_2d_iou_matched_percent': _iou(poses, poses.found),
     f'{who}_2d_pck_25px_scaled_matched': pose.pck(errors, matched, _threshold(side)),
@@ -71,7 +71,7 @@ def own_metrics(who: str, poses: Rows, side: int) -> dict[str, float]:
 
 def mean_error(poses: Rows) -> float:
   """px over the joints that were found, of the people that were found."""
-  return pose.masked_mean(_errors(poses), poses.found & pairs.SCORED)
+  return pose.masked_mean(errors_of(poses), poses.found & pairs.SCORED)
 
 
 def shared_metrics(named: Mapping[str, Rows], side: int) -> dict[str, float]:
@@ -84,13 +84,13 @@ def shared_metrics(named: Mapping[str, Rows], side: int) -> dict[str, float]:
   shared = np.logical_and.reduce([poses.found for poses in named.values()])
   report = {'2d_people_found_by_both': float(shared.any(1).sum())}
   for who, poses in named.items():
-    errors, scored = _errors(poses), shared & pairs.SCORED
+    errors, scored = errors_of(poses), shared & pairs.SCORED
     report |= {
       f'{who}_2d_iou_both_percent': _iou(poses, shared),
       f'{who}_2d_mpjpe_both_px': pose.masked_mean(errors, scored),
       f'{who}_2d_pck_25px_scaled_both': pose.pck(errors, scored, _threshold(side)),
       f'{who}_2d_pck_02torso_both': 100 * pose.masked_mean(
-        _torso_right(poses, errors), scored & poses.in_frame
+        torso_right(poses, errors), scored & poses.in_frame
       ),
     }
   return report
@@ -120,15 +120,20 @@ def domain_metrics(named: Mapping[str, Rows], side: int) -> dict[str, float]:
   return report
 
 
-def _errors(poses: Rows) -> np.ndarray:
+def errors_of(poses: Rows) -> np.ndarray:
   """(N, J) px; inf for what was not found."""
   return np.where(poses.found, np.linalg.norm(poses.joints - poses.target, axis=-1), np.inf)
 
 
-def _torso_right(poses: Rows, errors: np.ndarray) -> np.ndarray:
+def torso_right(poses: Rows, errors: np.ndarray) -> np.ndarray:
   """(N, J) bool: errors within the share of each person's torso."""
-  shoulder, hip = (poses.target[:, joint] for joint in TORSO)
-  return errors < TORSO_SHARE * np.linalg.norm(shoulder - hip, axis=-1)[:, None]
+  return errors < _TORSO_SHARE * torsos(poses.target)[:, None]
+
+
+def torsos(target: np.ndarray) -> np.ndarray:
+  """(N,) px from right shoulder to left hip of poses (N, J, 2)."""
+  shoulder, hip = (target[:, joint] for joint in TORSO)
+  return np.linalg.norm(shoulder - hip, axis=-1)
 
 
 def _threshold(side: int) -> float:
