@@ -73,7 +73,9 @@ def _run(given: command.Run, options: Options, method: Method | None, run_job) -
   command.check_split(method, options.split)
   with stages.locked(given.workdir):
     name = f'sweep-{field}.json' if field else 'results.json'
-    results = ladder_lib.Results(given.workdir / name, given.config, options.split)
+    # A table trains nothing: it shows results of other versions of the config too.
+    config = None if options.table else given.config
+    results = ladder_lib.Results(given.workdir / name, config, options.split)
     if options.table:
       if not results.entries:
         raise stages.WorkdirError(f'{results.path}: has no entries yet; run without --table')
@@ -178,7 +180,7 @@ def define_flags() -> None:
   flags.DEFINE_list('rungs', '', 'names of rungs; all where empty')
   flags.DEFINE_string('split', 'test', 'which set is evaluated')
   flags.DEFINE_string('sweep', '', 'field=value,value,...: the rungs at each value')
-  flags.DEFINE_bool('table', False, 'only write the table again')
+  flags.DEFINE_bool('table', False, 'only write the table again, of results of whatever config')
 
 
 def main(arguments: list[str]) -> None:

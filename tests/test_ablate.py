@@ -176,6 +176,10 @@ def test_other_results_are_refused(options, capsys):
   options.ladder.write_text(LADDER.replace("{'student.gain': 2.0}", "{'student.gain': 3.0}"))
   refused(capsys, config(), options, 'its entry of high-seed0 had other fields: student.gain (2.0')
   assert path.read_text() == kept
+  # The table of them is no training: it is written again, and what it is of stays as it was.
+  table = (workdir(options) / 'table.md').read_text()
+  assert run(config(0.5), options._replace(table=True, split='shared'), TOY) == 0
+  assert (workdir(options) / 'table.md').read_text() == table and path.read_text() == kept
   path.write_text(kept.replace('"schema": 1', '"schema": 99'))
   refused(capsys, config(), options, 'of schema 99, this is 1')
   path.write_text(kept[:-30])

@@ -186,17 +186,18 @@ class Results:
 
   Args:
     path: read if it is there, else made with the first entry.
-    config: the base config.
+    config: the base config; None takes the file as it is, of whatever config and split, to show it.
     split: which set is evaluated.
 
   Raises:
     WorkdirError: it is damaged, of another schema, another config or another split.
   """
 
-  def __init__(self, path: pathlib.Path, config: ml_collections.ConfigDict, split: str):
+  def __init__(self, path: pathlib.Path, config: ml_collections.ConfigDict | None, split: str):
     self.path = path
     # Through JSON, so that it equals what is read back: tuples are lists there.
-    identity = json.loads(json.dumps({'split': split, **dict(config_lib.leaves(config))}))
+    fields = dict(config_lib.leaves(config)) if config is not None else {}
+    identity = json.loads(json.dumps({'split': split, **fields}))
     self._content = {
       'schema': SCHEMA, 'version': posejax.__version__, 'identity': identity, 'entries': [],
     }
@@ -212,7 +213,7 @@ class Results:
     if schema != SCHEMA:
       raise WorkdirError(f'{path}: of schema {schema}, this is {SCHEMA}; choose another workdir')
     changed = config_lib.differences(identity, theirs)
-    if changed:
+    if changed and config is not None:
       raise WorkdirError(
         f'{path}: of another config: {", ".join(changed[:5])}; choose another workdir (with the '
         'same --cache it shares what stages it can)'
