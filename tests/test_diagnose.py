@@ -7,6 +7,7 @@ import pytest
 
 from posejax import command, diagnose
 from posejax.benchmarks import crossmodal as random_run
+from posejax.benchmarks import students
 from posejax.methods.base import Product
 from posejax.methods.crossmodal import diagnosis
 
@@ -33,7 +34,7 @@ def test_figures_by_hand():
 
 def test_rows_of_untrained_networks():
   config = get_config('smoke')
-  params = random_run.random_networks(config)
+  params = students.random_networks(config)
   products = random_run.random_products(config, params)
   products['align'] = Product(params={name: params[name] for name in ('G', 'H')})
   figures = diagnosis.report(config, products, 'validation', scenes=8)

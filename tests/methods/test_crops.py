@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from posejax.benchmarks import crossmodal as random_run
+from posejax.benchmarks import students
 from posejax.geometry import camera
 from posejax.methods.crossmodal import crops, infer, lift
 from posejax.models.crossmodal import Representation
@@ -103,7 +103,7 @@ def test_shaken_crops(draws):
 def test_the_second_stage_replaces_poses_and_depths_alone():
   config = runpy.run_path('configs/unsup.py')['get_config']('smoke').unlock()
   config.align.root_threshold = 0.01
-  model, params = infer.Model(config), random_run.random_networks(config)
+  model, params = infer.Model(config), students.random_networks(config)
   images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), np.uint8)
   used = {name: params[name] for name in ('E', 'F', 'H', 'Psi')}
   # F sees something everywhere, so that there are people.

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from posejax.benchmarks import crossmodal as random_run
+from posejax.benchmarks import students
 from posejax.methods.crossmodal import METHOD, align, infer, prior, teacher
 from posejax.models import aae, crossmodal, layers, openpose
 from posejax.training import config as config_lib
@@ -166,7 +167,7 @@ def test_every_step_keeps_its_state(config, stage):
 def test_a_step_of_scenes(config):
   config = config.copy_and_resolve_references().unlock()
   config.align.update({'batch_scenes': 1, 'adapt': False})
-  params = random_run.random_networks(config)
+  params = students.random_networks(config)
   stage = align.build(config, random_run.random_products(config, params))
   stage = dataclasses.replace(stage, init=lambda key: ({n: params[n] for n in ('G', 'H')}, {}))
   devices, key = parallel.Devices(jax.local_devices()[:1]), jax.random.key(0)

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from posejax.benchmarks import crossmodal as random_run
+from posejax.benchmarks import students
 from posejax.methods.base import Product
 from posejax.methods.crossmodal import METHOD, align, infer, refine, roots
 from posejax.models.crossmodal import PoseNet
@@ -86,7 +87,7 @@ def test_switches_that_do_not_go_together_are_one_line(switches, field):
 
 def stage_of(config, build=align.build):
   """A stage over random pictures, with random networks instead of initialised ones."""
-  params = random_run.random_networks(config)
+  params = students.random_networks(config)
   products = random_run.random_products(config, params)
   products['align'] = Product({name: params[name] for name in ('G', 'H')})
   # Half of the teacher's people are padding, which may hold anything but a root.
@@ -180,7 +181,7 @@ def test_step_of_crops():
 )
 def test_crops_follow_the_supervision(switches, losses):
   config = changed(steps=4, **switches)
-  params = random_run.random_networks(config)
+  params = students.random_networks(config)
   products = random_run.random_products(config, params)
   products['align'] = Product({name: params[name] for name in ('G', 'H')})
   stage = refine.build(config, products)
