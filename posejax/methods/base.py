@@ -369,6 +369,7 @@ class Method:
     skeleton: of the joints that `infer` and `lift` give.
     lift: (config, products) → function: 2D poses alone, tangents (F, P, J, 2) and seen (F, P, J), →
       camera-centred mm (F, P, J, 3) and who could be lifted (F, P).
+    free: config fields that decide nothing that is trained, such as the place of a cache.
   """
 
   name: str
@@ -380,6 +381,7 @@ class Method:
   side: Callable[[ml_collections.ConfigDict], int] | None = None
   skeleton: Skeleton | None = None
   lift: Callable[..., Callable[[np.ndarray, np.ndarray, bool], Tree]] | None = None
+  free: tuple[str, ...] = ()
 
   def plan(self, name: str) -> StagePlan:
     """The stage of that name."""

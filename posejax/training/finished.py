@@ -18,9 +18,15 @@ def folders(
   method: Method, config: ml_collections.ConfigDict, workdir: pathlib.Path,
   cache: pathlib.Path | None = None,
 ) -> dict[str, pathlib.Path]:
-  """Stage → its folder, there or not."""
+  """Stage → its folder, there or not: as recorded in the workdir, else as the config says.
+
+  Raises:
+    WorkdirError: nothing is recorded, and a file that the config names cannot be read.
+  """
   cache = cache or workdir / 'stages'
-  keys = stages.stage_keys(method, config)
+  keys = stages.recorded(workdir)
+  if not {plan.name for plan in method.stages} <= set(keys):
+    keys = stages.stage_keys(method, config)
   return {plan.name: cache / f'{plan.name}-{keys[plan.name]}' for plan in method.stages}
 
 
@@ -45,7 +51,7 @@ def load(
   path = workdir / 'config.json'
   if not path.is_file():
     raise UnfinishedError(f'{workdir}: no run is here (no config.json)')
-  stages.claim(workdir, config)
+  stages.claim(workdir, config, method)
   needed = {name for plan in method.stages for name in plan.reads}
   found = {}
   for name, folder in folders(method, config, workdir, cache).items():

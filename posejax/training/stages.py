@@ -5,8 +5,9 @@ content), the keys of the stages it reads, and the package's version. Its folder
 its name, so that stages of different configs live side by side, nothing is overwritten, and an
 ablation shares a teacher by sharing the cache.
 
-Layout: `<workdir>/config.json`, `<cache>/<stage>-<key>/{key.json, product/, checkpoints/, ...}`;
-the cache is `<workdir>/stages` unless another folder is given.
+Layout: `<workdir>/config.json`, `<workdir>/stages.json` (stage → key, as it was trained),
+`<cache>/<stage>-<key>/{key.json, product/, checkpoints/, ...}`; the cache is `<workdir>/stages`
+unless another folder is given.
 """
 
 import contextlib
@@ -26,6 +27,8 @@ from posejax.training import config as config_lib
 from posejax.training import products, rows, trainer
 from posejax.training.checkpoints import write_atomically
 from posejax.training.parallel import Devices
+
+_RECORD = 'stages.json'
 
 
 class WorkdirError(RuntimeError):
@@ -99,8 +102,16 @@ def locked(folder: pathlib.Path) -> Iterator[None]:
     yield
 
 
-def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+def claim(
+  workdir: pathlib.Path, config: ml_collections.ConfigDict, method: Method | None = None
+) -> None:
   """Writes the config into a new workdir, or checks that an old one has the same.
+
+  Args:
+    workdir: of the run.
+    config: its config.
+    method: of the run: fields that decide nothing (`Method.free`), and names of files whose
+      contents decide, may differ. None: no field may.
 
   Raises:
     WorkdirError: the workdir belongs to another config; names the fields that differ.
@@ -112,13 +123,58 @@ def claim(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
       theirs = json.loads(path.read_text())
     except ValueError as error:
       raise WorkdirError(f'{path}: not readable ({error}); choose another workdir') from error
-    changed = config_lib.differences(ours, theirs)
+    plans = method.stages if method else ()
+    free = {*(method.free if method else ()), *(name for plan in plans for name in plan.files)}
+    changed = config_lib.differences(
+      {name: value for name, value in ours.items() if name not in free},
+      {name: value for name, value in theirs.items() if name not in free},
+    )
     if changed:
       raise WorkdirError(
         f'{workdir}: belongs to another config: {", ".join(changed[:5])}; choose another workdir'
       )
   else:
     write_atomically(path, json.dumps(ours, indent=1) + '\n')
+
+
+def recorded(workdir: pathlib.Path) -> dict[str, str]:
+  """Stage → key, as the run in a workdir was trained; {} where nothing is recorded.
+
+  What was trained stays what it is, whatever becomes of the files that it was trained on.
+
+  Raises:
+    WorkdirError: the record is damaged.
+  """
+  path = workdir / _RECORD
+  try:
+    keys = json.loads(path.read_text())
+  except FileNotFoundError:
+    return {}
+  except (OSError, ValueError) as error:
+    raise WorkdirError(f'{path}: not readable ({error}); delete it, and train again') from error
+  plain = isinstance(keys, dict) and all(
+    isinstance(key, str) and key.isalnum() for key in keys.values()
+  )
+  if not plain:
+    raise WorkdirError(f'{path}: no record of stages; delete it, and train again')
+  return keys
+
+
+def _record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
+  """Adds keys to a workdir's record.
+
+  Raises:
+    WorkdirError: it holds others.
+  """
+  before = recorded(workdir)
+  other = [name for name, key in keys.items() if before.get(name, key) != key]
+  if other:
+    raise WorkdirError(
+      f'{workdir}: its stage {other[0]} was made by other code, or of other contents of the files '
+      'that the config names; choose another workdir'
+    )
+  if before | keys != before:
+    write_atomically(workdir / _RECORD, json.dumps(before | keys, indent=1) + '\n')
 
 
 def run(
@@ -143,8 +199,9 @@ def run(
   """
   cache = cache or workdir / 'stages'
   with locked(workdir):
-    claim(workdir, config)
+    claim(workdir, config, method)
     keys = stage_keys(method, config)
+    _record(workdir, keys)
     finished = {}
     for plan in method.stages:
       folder = cache / f'{plan.name}-{keys[plan.name]}'

@@ -10,10 +10,12 @@ import subprocess
 import sys
 
 import jax
+import ml_collections
 import numpy as np
 import pytest
 
-from posejax.training import stages, trainer
+from posejax.methods import base
+from posejax.training import finished, stages, trainer
 from posejax.training.checkpoints import CheckpointError
 from posejax.training.parallel import Devices, ShareError
 from tests.training import toy
@@ -202,3 +204,33 @@ def test_a_batch_that_devices_cannot_share_is_named(tmp_path):
   cfg.batch = 7
   with pytest.raises(ShareError, match=r'fit: scenes: batch size 7 cannot be shared by 2 devices'):
     stages.run(toy.METHOD, cfg, tmp_path, devices=Devices(jax.local_devices()[:2]))
+
+
+def test_what_was_trained_outlives_the_files_that_it_was_trained_on(tmp_path):
+  def plan():
+    return base.Method('files', (
+      base.StagePlan(
+        'read', fields=('path',), files=('path',),
+        make=lambda config, products: base.Product(arrays={'x': np.arange(3)}),
+      ),
+    ), rules={}, splits=('read',), free=('note',))
+
+  def config(path, note=''):
+    return ml_collections.ConfigDict({'seed': 0, 'path': str(path), 'note': note})
+
+  data, workdir = tmp_path / 'data', tmp_path / 'run'
+  data.write_text('one')
+  method = plan()
+  stages.run(method, config(data), workdir)
+  moved = data.rename(tmp_path / 'elsewhere')
+  # Gone from where it was: what was made of it is found all the same.
+  found = finished.load(method, config(data), workdir, None, 'read')
+  assert found['read'].arrays['x'].tolist() == [0, 1, 2]
+  # The same content elsewhere, and fields that decide nothing, are the same run.
+  stages.run(method, config(moved, note='new'), workdir)
+  moved.write_text('two')
+  with pytest.raises(stages.WorkdirError, match='stage read was made by other code, or of other'):
+    stages.run(method, config(moved), workdir)
+  (workdir / 'stages.json').write_text('{"read": "../../etc"}')
+  with pytest.raises(stages.WorkdirError, match='no record of stages; delete it'):
+    finished.load(method, config(moved), workdir, None, 'read')

@@ -56,6 +56,7 @@ PHOTOS = Method(
   ),
   rules=PHOTO_RULES,
   splits=('validation', 'test'),
+  free=('images.labelled', 'images.cache'),
   evaluate=photo_evaluation.evaluate_run,
   infer=infer.predictor,
   side=lambda config: config.world.image_size,

@@ -153,7 +153,7 @@ class Model:
     index, valid = roots_lib.people(
       best, positions, self.stride, self.root_threshold, self.max_people
     )
-    at = np.arange(len(index))[:, None], index
+    at = jnp.arange(index.shape[0])[:, None], index
     found, positions, scores, slot = jax.tree.map(
       lambda x: x[at], (found, positions, best.scores, best.slot)
     )
