@@ -39,7 +39,7 @@ def evaluated(monkeypatch):
   clips, labelled = bodies(3, 0), bodies(2, 1)
   poses = {3: clips, 2: labelled}  # by how many pictures are asked about
 
-  def observe(frozen, images, max_people, *rest):
+  def observe(frozen, images, max_people, *rest, **unused):
     joints = poses[len(images)].copy()
     if len(images) == 2 and frozen != 'whole':
       joints[:, :, J15.index('r_wrist')] += 9
@@ -52,7 +52,7 @@ def evaluated(monkeypatch):
     (module.infer, 'predictor', lambda *_: lambda images: people_of(poses[len(images)])),
     (module.infer, 'Model', lambda config: None),
     (module.infer, 'networks', lambda products: None),
-    (module.batches, 'in_batches', lambda f, rows, size: f(rows)),
+    (module.batches, 'in_batches', lambda f, rows, size, label='': f(rows)),
     (module.teacher, 'frozen', lambda *_: 'taught'),
     (module, '_with_all_stages', lambda config: 'whole'),
     (module.observed, 'observe', observe),

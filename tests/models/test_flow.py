@@ -72,7 +72,7 @@ def test_learns_the_likelihood_of_a_known_mixture():
   def loss(params, x):
     return flow_lib.nll(*flow.apply({'params': params}, x)).mean()
 
-  optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 800))
+  optimizer = optax.adam(optax.cosine_decay_schedule(5e-3, 2000))
 
   @jax.jit
   def train(params):
@@ -82,7 +82,7 @@ def test_learns_the_likelihood_of_a_known_mixture():
       change, state = optimizer.update(gradient, state)
       return (optax.apply_updates(params, change), state), None
 
-    keys = jax.random.split(jax.random.key(6), 800)
+    keys = jax.random.split(jax.random.key(6), 2000)
     return jax.lax.scan(step, (params, optimizer.init(params)), keys)[0][0]
 
   params = train(flow.init(jax.random.key(5), jnp.zeros((1, 2)))['params'])
