@@ -1,6 +1,7 @@
 """What the entry points that work on a run share: its method, its options, errors as one line."""
 
 import difflib
+import errno
 import pathlib
 import re
 import shlex
@@ -35,6 +36,9 @@ FOR_USERS = (
 
 
 _FIELD = re.compile(r'--?config\.([^=\[]+)')
+
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
 
 
 class Run(NamedTuple):
@@ -82,6 +86,13 @@ def attempt(program: str, act: Callable[[], int]) -> int:
     return 130
   except FOR_USERS as error:
     print(f'{program}: {error}', file=sys.stderr)
+    return 2
+  except OSError as error:
+    if error.errno not in _UNWRITABLE:
+      raise
+    place = f'{error.filename}: ' if error.filename else ''
+    print(f'{program}: {place}{error.strerror}; make room or take another folder, and give the '
+          'same command again: what is saved stays', file=sys.stderr)
     return 2
 
 

@@ -1,5 +1,6 @@
 """What is mistyped on the command line is one line, and exit code 2; Ctrl-C is one, and 130."""
 
+import errno
 import pathlib
 import subprocess
 import sys
@@ -59,3 +60,18 @@ def raises(error):
 def test_what_users_can_mend_is_one_line(capsys, error, code, line):
   assert command.attempt('posejax.train', raises(error)) == code
   assert capsys.readouterr().err.strip() == line
+
+
+def test_a_full_disk_is_one_line(capsys):
+  def act():
+    raise OSError(errno.ENOSPC, 'No space left on device', 'runs/a/x.npy')
+
+  assert command.attempt('posejax.train', act) == 2
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith('posejax.train: runs/a/x.npy: No space left on device; make room or')
+
+  def other():
+    raise OSError(errno.EBADF, 'Bad file descriptor')
+
+  with pytest.raises(OSError, match='Bad file'):  # ours to mend, not the user's
+    command.attempt('posejax.train', other)

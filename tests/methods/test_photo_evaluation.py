@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from posejax.geometry.skeleton import J15
-from posejax.methods.base import People, PoseSet, Product
+from posejax.methods.base import People, PoseSet, Product, SceneSums
 from posejax.methods.crossmodal import photo_evaluation, photo_measures
 from posejax.methods.crossmodal.photo_evaluation import LABELLED, STUDENT, TAUGHT, WHOLE
 
@@ -68,7 +68,9 @@ def evaluated(monkeypatch):
       np.zeros((2, SIDE, SIDE, 3), np.uint8), photo_measures.Targets(labelled, known),
     ) if labels else None)
     config = runpy.run_path('configs/unsup.py')['get_config']('real')
-    products = {'test': Product(arrays={'images': np.zeros((3, SIDE, SIDE, 3), np.uint8)})}
+    products = {'test': Product(arrays={
+      'images': np.zeros((3, SIDE, SIDE, 3), np.uint8), 'clip': np.array(['a', 'b', 'a']),
+    })}
     return module.evaluate_run(config, products)
 
   return run
@@ -98,3 +100,11 @@ def test_without_labels_agreement_is_the_headline(evaluated):
   assert done.headline == photo_evaluation.AGREEMENT and done.baselines == ()
   assert done.metrics[done.headline].value == 100
   assert np.isnan(done.metrics[done.lead].value) and len(done.cases) == 3
+
+
+def test_frames_of_a_clip_count_once():
+  sums = photo_evaluation._by_clip(
+    SceneSums(np.array([3, 5, 4]), np.array([12, 12, 24])), np.array(['b', 'a', 'b'])
+  )
+  assert sums.sums.tolist() == [5, 7] and sums.weights.tolist() == [12, 36]
+
