@@ -60,6 +60,10 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'images': {
       'dir': '', 'labelled': '', 'cache': 'runs/teacher_cache', 'clips': 'number',
       'shares': (0.1, 0.1), 'every': 10, 'crops': True,
+      'crop': {
+        'too_small': 0.35, 'filled': 0.6, 'smallest': 0.4, 'most_zoom': 2.0, 'most': 8,
+        'least_joints': 4,
+      },
     },
     # `part` of a clip's name between underscores, from 0, is its action: whole ones are held out.
     'mocap': {'dir': '', 'share': 0.5, 'part': 1},

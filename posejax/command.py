@@ -69,12 +69,17 @@ def method_of(config: ml_collections.ConfigDict) -> Method:
   return METHODS[name]
 
 
-def attempt(program: str, act: Callable[[], int]) -> int:
+def attempt(
+  program: str, act: Callable[[], int], also: tuple[type[Exception], ...] = (),
+  stopped: str = 'interrupted; the same command goes on',
+) -> int:
   """The exit code of an entry point: what `act` returns, 130 if it was stopped, 2 on an error.
 
   Args:
     program: said before each line, such as 'posejax.train'.
     act: the work.
+    also: errors for users beside `FOR_USERS`.
+    stopped: what Ctrl-C means.
   """
   try:
     return act()
@@ -82,9 +87,9 @@ def attempt(program: str, act: Callable[[], int]) -> int:
     print(f'{program}: {stop}', file=sys.stderr)
     return 130
   except KeyboardInterrupt:
-    print(f'\n{program}: interrupted; the same command goes on', file=sys.stderr)
+    print(f'{program}: {stopped}', file=sys.stderr)
     return 130
-  except FOR_USERS as error:
+  except (*FOR_USERS, *also) as error:
     print(f'{program}: {error}', file=sys.stderr)
     return 2
   except OSError as error:
@@ -111,6 +116,12 @@ def define_run(workdir: str = 'folder of the run; the same one goes on') -> None
   flags.DEFINE_string('cache', '', 'folder for stages, to share them between runs')
 
 
+def refuse_words(arguments: list[str]) -> None:
+  """Raises UsageError for what absl left over behind the program: it is no option."""
+  if len(arguments) > 1:
+    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+
+
 def given_run(program: str, arguments: list[str], begun: bool = False) -> Run:
   """The run that the command line names, and the process made ready for it.
 
@@ -119,8 +130,7 @@ def given_run(program: str, arguments: list[str], begun: bool = False) -> Run:
     arguments: what absl left over: the program alone.
     begun: whether the run must be there already; then nothing is made where there is none.
   """
-  if len(arguments) > 1:
-    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  refuse_words(arguments)
   given = flags.FLAGS
   workdir = pathlib.Path(given.workdir)
   machine.prepare(workdir if workdir.is_dir() or not begun else None)
@@ -156,7 +166,8 @@ def parsed(arguments: list[str]) -> list[str]:
   try:
     rest = flags.FLAGS(arguments)
     # A config that could not be read says so no sooner than it is looked at.
-    flags.FLAGS.config.get('method')
+    if 'config' in flags.FLAGS:
+      flags.FLAGS.config.get('method')
     return rest
   except OSError as error:
     raise config_lib.ConfigError(

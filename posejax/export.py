@@ -20,7 +20,7 @@ import os
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
 
 from posejax import command
 from posejax.inference import checkpoint as checkpoint_lib
@@ -29,10 +29,7 @@ from posejax.training import machine
 
 PROGRAM = 'posejax.export'
 METHODS = command.METHODS
-_FOR_USERS = (
-  exporting.ExportError, files.OutputError, checkpoint_lib.CheckpointFolderError,
-  *command.FOR_USERS,
-)
+_FOR_USERS = (exporting.ExportError, files.OutputError, checkpoint_lib.CheckpointFolderError)
 
 
 def run(
@@ -48,7 +45,8 @@ def run(
     platforms: to lower for.
   """
   record = output.with_name(output.name + '.json')
-  try:
+
+  def act() -> int:
     if not platforms or set(platforms) - set(exporting.PLATFORMS):
       raise exporting.ExportError(f'--platforms: choose of {",".join(exporting.PLATFORMS)}')
     for path in (output, record):
@@ -61,18 +59,14 @@ def run(
     text = json.dumps(exporting.record(opened, exported, parity), indent=1, allow_nan=False)
     files.write(output, lambda file: file.write(data))
     files.write_text(record, text + '\n')
-  except KeyboardInterrupt:
-    print(f'{PROGRAM}: stopped; nothing was written', file=sys.stderr)
-    return 130
-  except _FOR_USERS as error:
-    print(f'{PROGRAM}: {error}', file=sys.stderr)
-    return 2
-  print(
-    f'{output}: {len(data) / 2**20:.1f} MiB for {", ".join(platforms)}; differs from the run by at '
-    f'most {parity:.2g} mm or px'
-  )
-  print(record)
-  return 0
+    print(
+      f'{output}: {len(data) / 2**20:.1f} MiB for {", ".join(platforms)}; differs from the run by '
+      f'at most {parity:.2g} mm or px'
+    )
+    print(record)
+    return 0
+
+  return command.attempt(PROGRAM, act, _FOR_USERS, 'stopped; nothing was written')
 
 
 def define_flags() -> None:
@@ -84,8 +78,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-  if len(arguments) > 1:
-    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  command.refuse_words(arguments)
   given = flags.FLAGS
   machine.prepare(None)
   cache = pathlib.Path(given.cache) if given.cache else None
@@ -96,5 +89,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  flags.mark_flags_as_required(['checkpoint', 'output'])
-  app.run(main)
+  command.start(main, ('checkpoint', 'output'))

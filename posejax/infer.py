@@ -30,7 +30,7 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
 import posejax
 from posejax import command
@@ -58,9 +58,7 @@ class UsageError(ValueError):
   """Options that do not go together. One line."""
 
 
-_FOR_USERS = (
-  UsageError, files.OutputError, checkpoint_lib.CheckpointFolderError, *command.FOR_USERS,
-)
+_FOR_USERS = (UsageError, files.OutputError, checkpoint_lib.CheckpointFolderError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +150,8 @@ def _open(
 
 def run(options: Options) -> int:
   """Does what the options ask for; the exit code."""
-  try:
+
+  def act() -> int:
     options.check()
     given = inputs.find(options.input, options.output)
     opened = _open(options.checkpoint, options.cache, options.refine)
@@ -164,12 +163,8 @@ def run(options: Options) -> int:
       for path in given.videos:
         work.video(path)
       return work.finish()
-  except KeyboardInterrupt:
-    print(f'{PROGRAM}: stopped; the same command goes on', file=sys.stderr)
-    return 130
-  except _FOR_USERS as error:
-    print(f'{PROGRAM}: {error}', file=sys.stderr)
-    return 2
+
+  return command.attempt(PROGRAM, act, _FOR_USERS, 'stopped; the same command goes on')
 
 
 def _record(options: Options, opened: checkpoint_lib.Run) -> dict:
@@ -377,8 +372,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-  if len(arguments) > 1:
-    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  command.refuse_words(arguments)
   given = flags.FLAGS
   folder = pathlib.Path(given.checkpoint)
   # Nothing is made where there is no run.
@@ -393,5 +387,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  flags.mark_flags_as_required(['checkpoint', 'input', 'output'])
-  app.run(main)
+  command.start(main, ('checkpoint', 'input', 'output'))

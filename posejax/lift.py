@@ -14,7 +14,7 @@ import pathlib
 import re
 import sys
 
-from absl import app, flags
+from absl import flags
 
 import posejax
 from posejax import command
@@ -27,7 +27,7 @@ from posejax.inference.smoothing import OneEuro
 from posejax.training import machine
 
 PROGRAM = 'posejax.lift'
-_FOR_USERS = (Poses2dError, CheckpointFolderError, OutputError, SchemaError, *command.FOR_USERS)
+_FOR_USERS = (Poses2dError, CheckpointFolderError, OutputError, SchemaError)
 
 
 def stated(
@@ -61,16 +61,16 @@ def run(
   bvh: bool = False,
 ) -> int:
   """Does what the options ask for; the exit code."""
-  try:
+
+  def act() -> int:
     lifted.run(
       checkpoint, poses, output, stated(**given), command.METHODS,
       f'posejax {posejax.__version__}', cache, smooth, bvh,
     )
-  except _FOR_USERS as error:
-    print(f'{PROGRAM}: {error}', file=sys.stderr)
-    return 2
-  print(output)
-  return 0
+    print(output)
+    return 0
+
+  return command.attempt(PROGRAM, act, _FOR_USERS)
 
 
 def define_flags() -> None:
@@ -89,8 +89,7 @@ def define_flags() -> None:
 
 
 def main(arguments: list[str]) -> None:
-  if len(arguments) > 1:
-    raise app.UsageError(f'what is {arguments[1]!r}? every option starts with --')
+  command.refuse_words(arguments)
   options = flags.FLAGS
   folder = pathlib.Path(options.checkpoint)
   machine.prepare(folder if folder.is_dir() else None)
@@ -104,5 +103,4 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == '__main__':
   define_flags()
-  flags.mark_flags_as_required(['checkpoint', 'poses2d', 'output'])
-  app.run(main)
+  command.start(main, ('checkpoint', 'poses2d', 'output'))

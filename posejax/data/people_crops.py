@@ -29,12 +29,12 @@ class CropConfig:
     least_joints: people with fewer seen joints have no extent to speak of, and want no view.
   """
 
-  too_small: float = 0.35
-  filled: float = 0.6
-  smallest: float = 0.4
-  most_zoom: float = 2.0
-  most: int = 8
-  least_joints: int = 4
+  too_small: float
+  filled: float
+  smallest: float
+  most_zoom: float
+  most: int
+  least_joints: int
 
   def __post_init__(self):
     ordered = 0 < self.too_small <= self.smallest <= self.filled <= 1

@@ -186,3 +186,12 @@ def _convolve(
   return jax.lax.conv_general_dilated(
     x, weights, (stride, stride), padding, dimension_numbers=_DIMENSIONS
   )
+
+
+def check_images(images: jax.Array) -> None:
+  """Raises ValueError unless images are (B, H, W, 3), H and W multiples of 8: an E's input."""
+  if images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] % 8 or images.shape[2] % 8:
+    raise ValueError(
+      'Encoder: images must have shape (B, H, W, 3) with H and W multiples of 8, got '
+      f'{images.shape}'
+    )

@@ -87,6 +87,11 @@ class MobilenetPoseConfig:
       )
 
   @property
+  def leak(self) -> float:
+    """Slope of the ReLU behind v below 0."""
+    return 0.0
+
+  @property
   def skip(self) -> int:
     """Channels of the skip."""
     return self.blocks[self.fine].width + self.blocks[-1].width
@@ -144,11 +149,7 @@ class Encoder(nn.Module):
     Raises:
       ValueError: another shape.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] % 8 or images.shape[2] % 8:
-      raise ValueError(
-        'Encoder: images must have shape (B, H, W, 3) with H and W multiples of 8, got '
-        f'{images.shape}'
-      )
+    layers.check_images(images)
     config = self.config
     x = relu6(SameConv(config.stem, 3, 2, dtype=self.dtype, name='Conv')(images))
     outputs = []

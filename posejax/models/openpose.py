@@ -125,11 +125,7 @@ class Encoder(nn.Module):
     Raises:
       ValueError: another shape.
     """
-    if images.ndim != 4 or images.shape[-1] != 3 or images.shape[1] % 8 or images.shape[2] % 8:
-      raise ValueError(
-        'Encoder: images must have shape (B, H, W, 3) with H and W multiples of 8, got '
-        f'{images.shape}'
-      )
+    layers.check_images(images)
     config = self.config
     x = images
     for block, widths in enumerate(config.front, start=1):

@@ -1,5 +1,7 @@
 """Views of photographs: the maps by hand, the pixels against a slow integral of the same filter."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -138,7 +140,9 @@ def test_whole_refuses_nothing():
 
 # ---- views around people
 
-CONFIG = people_crops.CropConfig()
+CONFIG = people_crops.CropConfig(
+  too_small=0.35, filled=0.6, smallest=0.4, most_zoom=2.0, most=8, least_joints=4,
+)
 
 
 def standing(x: float, y: float, height: float) -> np.ndarray:
@@ -195,7 +199,7 @@ def test_no_empty_enlargement_and_a_largest_number():
   (crop,) = crops(standing(700, 400, 30))
   assert crop.view.scale == CONFIG.most_zoom
   far = [standing(100 + 300 * i, 500, 60) for i in range(6)]
-  few = crops(*far, config=people_crops.CropConfig(most=2))
+  few = crops(*far, config=dataclasses.replace(CONFIG, most=2))
   assert [crop.people for crop in few] == [(0,), (1,)]
 
 
@@ -217,7 +221,7 @@ def test_refuses_other_shapes_and_odd_settings():
   with pytest.raises(ValueError, match=r'\(P, J, 2\)'):
     people_crops.people_crops(np.zeros((2, 5, 3)), np.zeros((2, 5)), view, 20, CONFIG)
   with pytest.raises(ValueError, match='too_small'):
-    people_crops.CropConfig(too_small=0.7)
+    dataclasses.replace(CONFIG, too_small=0.7)
 
 
 def test_a_crop_is_the_photograph_enlarged():

@@ -128,7 +128,10 @@ def test_rules_and_keys(config, tmp_path):
   assert stages.stage_keys(PHOTOS, config) == keys
   (tmp_path / 'copy.npz').write_bytes(b'other')
   assert stages.stage_keys(PHOTOS, config)['teacher'] != keys['teacher']
-  for field, value in (('images.dir', ''), ('teacher.kind', 'synthetic'), ('align.label_2d', True)):
+  for field, value in (
+    ('images.dir', ''), ('teacher.kind', 'synthetic'), ('align.label_2d', True),
+    ('images.crop.too_small', 0.9),
+  ):
     changed = config.copy_and_resolve_references()
     changed.update_from_flattened_dict({field: value})
     with pytest.raises(config_lib.ConfigError, match=field):

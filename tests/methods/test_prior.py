@@ -143,12 +143,12 @@ CAPTURED = {
 
 
 def test_artificial_poses_are_those_of_the_limits():
-  sample = prior.sampler(changed(), {})
+  sample = pose_sources.sampler(changed(), {})
   np.testing.assert_array_equal(
     sample(KEYS[0], 6), sample_local_poses(KEYS[0], 6, skeleton=J17)
   )
   narrow = limits.scaled(limits.PAPER, 0.5)
-  poses = prior.sampler(changed(), {}, table=narrow)(KEYS[0], 6)
+  poses = pose_sources.sampler(changed(), {}, table=narrow)(KEYS[0], 6)
   theta, gamma = limits.spherical_from_local(poses[0])
   knee = J17.index('r_knee')
   # Of 150–300 and 45–115 the middle halves.
@@ -157,7 +157,8 @@ def test_artificial_poses_are_those_of_the_limits():
 
 @pytest.mark.parametrize('held_out', [False, True])
 def test_captured_poses_come_from_the_array(held_out):
-  sample = prior.sampler(changed(source='motion', mocap='a folder'), CAPTURED, held_out=held_out)
+  config = changed(source='motion', mocap='a folder')
+  sample = pose_sources.sampler(config, CAPTURED, held_out=held_out)
   poses = np.asarray(sample(KEYS[0], 40))
   kept = CAPTURED['held_out' if held_out else 'captured']
   rows = [np.flatnonzero((kept == pose).all((1, 2))) for pose in poses]
@@ -169,14 +170,14 @@ def test_captured_poses_come_from_the_array(held_out):
 @pytest.mark.parametrize(('share', 'fewest', 'most'), [(0.0, 0, 0), (0.3, 30, 90), (1.0, 200, 200)])
 def test_the_share_of_captured_poses(share, fewest, most):
   config = changed(source='mixed', mocap='a folder', mocap_share=share)
-  poses = np.asarray(prior.sampler(config, CAPTURED)(KEYS[0], 200))
+  poses = np.asarray(pose_sources.sampler(config, CAPTURED)(KEYS[0], 200))
   captured = (poses[:, None] == CAPTURED['captured']).all((2, 3)).any(1)
   assert fewest <= captured.sum() <= most  # 60 ± 6.5 of 200 expected at 0.3
   assert inside(poses).all()
 
 
 def test_motions_stand_in_for_captured_poses():
-  sample = jax.jit(prior.sampler(changed(source='motion'), {}), static_argnums=1)
+  sample = jax.jit(pose_sources.sampler(changed(source='motion'), {}), static_argnums=1)
   poses = np.asarray(sample(KEYS[0], 64))
   assert poses.shape == (64, 17, 3)
   assert np.asarray(inside(poses)).mean() > 0.99

@@ -85,26 +85,7 @@ def evaluate_run(
     on_labels, first = _on_labels(config, labelled, predict, taught)
     sums, shown = sums | on_labels, first + shown
 
-  metrics = _metrics(sums)
-  model, params = infer.Model(config), infer.networks(products)
-  align = config.align
-  metrics['equivariance_error_percent_of_side'] = Metric(
-    photo_measures.equivariance(
-      model, params, views, turn_deg=align.turn_deg, zoom=tuple(align.zoom), shift=align.shift
-    ), '% of side', 'Mean distance between the poses of a picture that is turned, scaled, shifted '
-    'or mirrored, and the poses of the picture, moved likewise; people found in both.',
-  )
-  metrics['limbs_inside_limits_percent'] = Metric(
-    photo_measures.limits_share(people), '%',
-    'Share of limbs of the people found in held-back clips inside the joint limits (5° tolerance).',
-  )
-  for who, found in ((STUDENT, people.valid), (TAUGHT, seen['rooted'])):
-    metrics[f'{who}_people_found'] = Metric(
-      float(found.sum()), 'people', f'People whom the {who} found.'
-    )
-  metrics |= {
-    name: wording.described(name, value) for name, value in observed.rootless(seen).items()
-  }
+  metrics = _metrics(sums) | _of_people(config, products, views, people, seen)
   pose_sets, plausible = cases.decoded_sets(config, products)
   headline = LABELLED.format(STUDENT) if labelled else AGREEMENT
   return Evaluation(
@@ -115,6 +96,35 @@ def evaluate_run(
     lead=LEAD, tables=_tables(metrics), scene_sums=sums, cases=shown, pose_sets=pose_sets,
     notes=_NOTES, skeleton=lift.SKELETON,
   )
+
+
+def _of_people(
+  config: ml_collections.ConfigDict, products: dict[str, Product], views: np.ndarray,
+  people: People, seen: dict[str, np.ndarray],
+) -> dict[str, Metric]:
+  """What held-back clips (N, S, S, 3) tell of student and teacher without labels."""
+  align = config.align
+  metrics = {
+    'equivariance_error_percent_of_side': Metric(
+      photo_measures.equivariance(
+        infer.Model(config), infer.networks(products), views,
+        turn_deg=align.turn_deg, zoom=tuple(align.zoom), shift=align.shift,
+      ), '% of side', 'Mean distance between the poses of a picture that is turned, scaled, '
+      'shifted or mirrored, and the poses of the picture, moved likewise; people found in both.',
+    ),
+    'limbs_inside_limits_percent': Metric(
+      photo_measures.limits_share(people), '%',
+      'Share of limbs of the people found in held-back clips inside the joint limits '
+      '(5° tolerance).',
+    ),
+  }
+  for who, found in ((STUDENT, people.valid), (TAUGHT, seen['rooted'])):
+    metrics[f'{who}_people_found'] = Metric(
+      float(found.sum()), 'people', f'People whom the {who} found.'
+    )
+  return metrics | {
+    name: wording.described(name, value) for name, value in observed.rootless(seen).items()
+  }
 
 
 def labels(config: ml_collections.ConfigDict, split: str) -> _Set | None:

@@ -33,6 +33,7 @@ PARTS = {'images_b': 'train', 'validation': 'validation', 'test': 'test'}
 _BATCH = 8
 _FIELDS = (
   'images.dir', 'images.clips', 'images.shares', 'images.every', 'images.crops',
+  'images.crop',
   'world.image_size', 'world.max_people',
 )
 # Raise it when `_found` gives other rows of the same photograph.
@@ -82,11 +83,12 @@ def make(
     raise ImageError(settings.dir, str(error), 'or change images.shares') from None
   wanted = set(getattr(parts, PARTS[name]))
   reader = _Reader(config, products)
+  crops = people_crops.CropConfig(**settings.crop) if settings.crops else None
   skipped = list(listing.skipped)
   rows = []
   chosen = [path for path in files if clips[path] in wanted]
   for picture in reader.pictures(chosen, clips, skipped, name):
-    for view in views(picture, side, settings.crops):
+    for view in views(picture, side, crops):
       pixels = letterbox.cut(picture.pixels, view, side)
       camera = letterbox.view_intrinsics(picture.intrinsics, view)
       rows.append({
@@ -103,15 +105,15 @@ def make(
   })
 
 
-def views(picture: _Picture, side: int, crops: bool) -> list[letterbox.View]:
+def views(
+  picture: _Picture, side: int, crops: people_crops.CropConfig | None
+) -> list[letterbox.View]:
   """The whole picture, and views around people who are too small in it."""
   height, width = picture.pixels.shape[:2]
   whole = letterbox.whole(width, height, side)
-  if not crops:
+  if crops is None:
     return [whole]
-  small = people_crops.people_crops(
-    picture.joints, picture.seen, whole, side, people_crops.CropConfig()
-  )
+  small = people_crops.people_crops(picture.joints, picture.seen, whole, side, crops)
   return [whole, *(crop.view for crop in small)]
 
 

@@ -41,10 +41,6 @@ from posejax.models import aae as aae_lib
 
 SKELETON = lift.SKELETON
 NAME = 'prior'
-DISCRIMINATORS = ('pose', 'embedding', 'none')
-
-sampler = pose_sources.sampler
-captured_arrays = pose_sources.arrays
 
 
 def plan() -> StagePlan:

@@ -98,6 +98,18 @@ RULES: dict[str, Rule] = {
   'images.dir': Text(), 'images.labelled': Text(), 'images.cache': Text(optional=False),
   'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2, 2),
   'images.every': _COUNT, 'images.crops': _SWITCH,
+  'images.crop.too_small': Fits(
+    Interval(0.01, 1.0),
+    lambda small, kept, filled: '' if small <= kept <= filled else (
+      f'must be at most images.crop.smallest, {kept:g}, and that at most images.crop.filled, '
+      f'{filled:g}'
+    ),
+    ('images.crop.smallest', 'images.crop.filled'),
+  ),
+  'images.crop.smallest': Interval(0.01, 1.0),
+  'images.crop.filled': Interval(0.01, 1.0), 'images.crop.most_zoom': Interval(0.1, 100.0),
+  'images.crop.most': Interval(1, 100, whole=True),
+  'images.crop.least_joints': Interval(2, 15, whole=True),
 
   'observed.latents': _SWITCH,
 

@@ -80,7 +80,7 @@ class Layout(NamedTuple):
   @property
   def leak(self) -> float:
     """Slope below 0 of the ReLU behind v."""
-    return getattr(self.widths, 'leak', 0.0)
+    return self.widths.leak
 
   @property
   def compute(self) -> jnp.dtype | None:
