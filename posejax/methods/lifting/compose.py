@@ -25,7 +25,7 @@ from posejax.methods.lifting import infill, lift, people
 from posejax.metrics import scenes as scene_metrics
 from posejax.synth.pose_views import Views
 
-_SCENES, _PEOPLE = 64, 256  # of a call
+_SCENES, PEOPLE = 64, 256  # of a call
 _RECTIFY = jax.jit(lifting.rectify)
 _SWITCHES = {
   'plain': composition.Published(group=False, rotate=False, elevate=False),
@@ -148,7 +148,7 @@ class Composer:
     """
     rays, root, seen = observed(self.config, views, key)
     rows = {'rays': rays.reshape(-1, *rays.shape[2:]), 'seen': seen.reshape(-1, seen.shape[2])}
-    found = batches.in_batches(self._lift[key is not None], rows, _PEOPLE)
+    found = batches.in_batches(self._lift[key is not None], rows, PEOPLE)
     poses_2d, poses, depth, theta = (x.reshape(*root.shape[:2], *x.shape[1:]) for x in found)
     rays = poses_2d * self.config.c * self.unit
     return Reading(Given(poses_2d, rays, root, depth, theta), poses)

@@ -3,10 +3,12 @@
 import jax
 import ml_collections
 import numpy as np
+from scipy import stats
 
+from posejax.data import batches
 from posejax.geometry import lifting
 from posejax.methods.base import Evaluation, Product
-from posejax.methods.lifting import compose, lift, people, wording
+from posejax.methods.lifting import compose, lift, people, uncertainty, wording
 from posejax.metrics import pose as pose_metrics
 from posejax.metrics import scenes as scene_metrics
 from posejax.metrics import statistics
@@ -39,6 +41,7 @@ def evaluate_run(
   predicted = _single_predictions(composer, products, single, key)
   values, per_person = _single_errors(predicted, single)
   values |= _angles(composer, products, single)
+  values |= _certainty(composer, single, per_person['lifted'])
   scene_sums = {HEADLINE: SceneSums(per_person['lifted'], np.ones(len(per_person['lifted'])))}
   shown = []
   for number, (layout, count) in enumerate(people.groups()):
@@ -138,6 +141,24 @@ def _angles(composer: compose.Composer, products, views: Views) -> dict[str, flo
       f'{name}_cue_percent': 100 * float(choice['cue'][i]),
     }
   return values
+
+
+def _certainty(
+  composer: compose.Composer, views: Views, errors: np.ndarray
+) -> dict[str, float]:
+  """How well the uncertainty ranks people: errors (S,) of the lifted ones, in mm."""
+  config = composer.config
+  find = jax.jit(lambda params, poses: uncertainty.spread(config, params, poses))
+  poses = composer.read(views).given.poses[:, 0]
+  spread = batches.in_batches(
+    lambda rows: find(composer.networks['lifter'], rows), poses, compose.PEOPLE
+  )
+  certain = spread <= np.median(spread)
+  return {
+    'uncertainty_rank_percent': 100 * float(stats.spearmanr(spread, errors).statistic),
+    'pa_mpjpe_certain_half_mm': float(errors[certain].mean()),
+    'pa_mpjpe_uncertain_half_mm': float(errors[~certain].mean()) if (~certain).any() else np.nan,
+  }
 
 
 def _scene_errors(label: str, found, views: Views):

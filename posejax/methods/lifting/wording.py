@@ -54,6 +54,11 @@ _OTHERS = {
   'theta_bias_deg': ('°', 'mean of the lifter\'s elevations less that of the true ones'),
   'theta_error_deg': ('°', 'mean error of the elevation'),
   'theta_correlation_percent': ('%', 'correlation of the elevation with the true one'),
+  'uncertainty_rank_percent': (
+    '%', 'rank correlation (Spearman) of a person\'s uncertainty with its PA-MPJPE'
+  ),
+  'pa_mpjpe_certain_half_mm': ('mm', 'PA-MPJPE of the half of the people of least uncertainty'),
+  'pa_mpjpe_uncertain_half_mm': ('mm', 'PA-MPJPE of the other half'),
   'lifters_called_mirrored': (
     'lifters', 'lifters of this run whose θ falls where the pelvis is higher in the picture'
   ),
@@ -136,6 +141,12 @@ def tables(names: Iterable[str]) -> tuple[Table, ...]:
         tuple(_ROW_WORDS.values()),
         cells([f'{group}_{row}_' for row in _ROW_WORDS], _SCENE_COLUMNS),
       ))
+  certain = [name for name in _OTHERS if name in there and 'certain' in name]
+  result.append(Table(
+    'Uncertainty', 'Said of each person without labels: do lifts of the pose as seen from other '
+    'sides agree?', ('value',), tuple(_OTHERS[name][1] for name in certain),
+    tuple((name,) for name in certain),
+  ))
   angles = [name for name in _OTHERS if name in there and name.startswith(('theta', 'lifters'))]
   result.append(Table(
     'Elevation and mirror', '', ('value',), tuple(_OTHERS[name][1] for name in angles),
