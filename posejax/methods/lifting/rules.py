@@ -1,6 +1,6 @@
 """What every field of a lifting config may hold; the trainer refuses all else."""
 
-from posejax.methods.base import Choice, Interval, Items, Rule, Text
+from posejax.methods.base import Choice, Fits, Interval, Items, Rule, Text
 from posejax.methods.lifting.schedule import DECAYS
 from posejax.methods.lifting.step import TERMS
 from posejax.models.lifter import KINDS
@@ -25,6 +25,11 @@ def _training(name: str) -> dict[str, Rule]:
   }
 
 
+def _one_folder(chi3d: str, mocap: str) -> str:
+  both = chi3d and mocap
+  return f'stands beside config.data.mocap = {mocap!r}: give one of the two' if both else ''
+
+
 RULES: dict[str, Rule] = {
   'method': Choice(('lifting',)),
   'seed': _SEED, 'log_every': _COUNT, 'save_every': _COUNT,
@@ -33,6 +38,8 @@ RULES: dict[str, Rule] = {
   'data.mocap': Text(), 'data.name_part': Interval(0, 100, whole=True),
   'data.held_out': Items(Text(optional=False)),
   'data.held_out_validation': Items(Text(optional=False)),
+  'data.chi3d': Fits(Text(), _one_folder, ('data.mocap',)),
+  'data.chi3d_validation': Interval(0.01, 0.5),
   'data.artificial': _SHARE,
   'data.train': _COUNT, 'data.validation': _COUNT, 'data.test': _COUNT,
   'data.bone_spread': Interval(0, 0.5), 'data.size_spread': Interval(0, 0.5),
