@@ -35,7 +35,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'rectify': True, 'image_px': 900, 'focal_px': 965,
     },
     'flow': {
-      'blocks': 8, 'width': 256, 'standardise': True, 'resample': False, 'spread': 0.2,
+      'blocks': 8, 'width': 256, 'standardise': True, 'pca': 0, 'resample': False, 'spread': 0.2,
       'batch': 64, 'steps': 5000, 'learning_rate': 1e-3, 'decay': 'cosine', 'epoch': 1000,
       'warmup': 100, 'l2': 1e-5, 'clip': 5.0,
     },

@@ -4,8 +4,8 @@
   flows learn from real poses and from those that the frozen whole flow makes of them.
 
 Inputs are normalised 2D poses without the root, divided by one standard deviation of the training
-set where `flow.standardise` [R]. The median of the held-out NLL is what to look at: the mean is
-ruined by outliers.
+set where `flow.standardise` [R], and with `flow.pca` its first so many principal components, 26 in
+ElePose [C]. The median of the held-out NLL is what to look at: the mean is ruined by outliers.
 """
 
 from typing import Any
@@ -48,9 +48,10 @@ def parts_plan() -> StagePlan:
   )
 
 
-def shape(config: ml_collections.ConfigDict, joints: int = JOINTS) -> flow_lib.FlowConfig:
-  """The flow of so many joints, the root among them."""
-  return flow_lib.FlowConfig(2 * (joints - 1), config.flow.blocks, config.flow.width)
+def shape(config: ml_collections.ConfigDict, dims: int | None = None) -> flow_lib.FlowConfig:
+  """The flow of so many dimensions, of the whole pose's where None."""
+  dims = dims or config.flow.pca or 2 * (JOINTS - 1)
+  return flow_lib.FlowConfig(dims, config.flow.blocks, config.flow.width)
 
 
 def part_shapes(config: ml_collections.ConfigDict) -> dict[str, tuple[int, ...]]:
@@ -62,14 +63,17 @@ def part_shapes(config: ml_collections.ConfigDict) -> dict[str, tuple[int, ...]]
 
 def part_flow(config: ml_collections.ConfigDict, rows: tuple[int, ...]) -> flow_lib.FlowConfig:
   """The flow of a part; a part without the root (the torso) has all its joints' dimensions."""
-  return shape(config, len(rows) + (0 not in rows))
+  return shape(config, 2 * (len(rows) - (0 in rows)))
 
 
 def inputs(
   frozen: Any, poses: jax.Array, rows: tuple[int, ...] | None = None
 ) -> jax.Array:
-  """(B, n) flow inputs of normalised poses (B, J, 2)."""
-  return flow_lib.without_root(poses, rows) / frozen['spread']
+  """(B, n) flow inputs of normalised poses (B, J, 2), whole or of chosen joints."""
+  x = flow_lib.without_root(poses, rows) / frozen['spread']
+  if rows is None and 'components' in frozen:
+    x = (x - frozen['middle']) @ frozen['components']
+  return x
 
 
 def scores(config: ml_collections.ConfigDict, params: Any, frozen: Any, poses: jax.Array):
@@ -79,15 +83,24 @@ def scores(config: ml_collections.ConfigDict, params: Any, frozen: Any, poses: j
 
 
 def arrays(config: ml_collections.ConfigDict, products: dict[str, Product]) -> dict[str, Any]:
-  """What the steps read: the training poses, s̄, and the spread of flow inputs."""
+  """What the steps read: the training poses, s̄, and how flow inputs are made of poses."""
   poses = products['poses'].arrays
   frozen = {name: np.asarray(poses[name]) for name in ('train', 'unit', 'ratios')}
-  spread = np.float32(1)
+  frozen['spread'] = np.float32(1)
+  if not config.flow.standardise and not config.flow.pca:
+    return frozen
+  keys = jax.random.split(jax.random.key(config.seed), _SEEN)
+  drawn = np.asarray(jax.jit(lambda f, k: flow_lib.without_root(people.draw(config, f, k)))(
+    frozen, keys
+  ))
   if config.flow.standardise:
-    keys = jax.random.split(jax.random.key(config.seed), _SEEN)
-    drawn = jax.jit(lambda f, k: people.draw(config, f, k))(frozen, keys)
-    spread = np.asarray(flow_lib.without_root(drawn).std())
-  return {**frozen, 'spread': spread}
+    frozen['spread'] = drawn.std()
+  if config.flow.pca:
+    drawn = drawn / frozen['spread']
+    frozen['middle'] = drawn.mean(0)
+    basis = np.linalg.svd(drawn - frozen['middle'], full_matrices=False)[2]
+    frozen['components'] = basis[: config.flow.pca].T
+  return frozen
 
 
 def held_out(config: ml_collections.ConfigDict, products: dict[str, Product]) -> jax.Array:
@@ -181,7 +194,9 @@ def sampled(
   noise = jax.vmap(
     lambda key: jax.random.normal(jax.random.fold_in(key, 2), (whole.dims,))
   )(keys)
-  near = flow_lib.resample(
-    whole, frozen['flow'], inputs(frozen, poses), noise, config.flow.spread
-  )
+  x = inputs(frozen, poses)
+  near = flow_lib.resample(whole, frozen['flow'], x, noise, config.flow.spread)
+  if 'components' in frozen:
+    # What the components leave out stays as it was.
+    near = flow_lib.without_root(poses) / frozen['spread'] + (near - x) @ frozen['components'].T
   return flow_lib.with_root(near * frozen['spread'])

@@ -1,6 +1,7 @@
 """What every field of a lifting config may hold; the trainer refuses all else."""
 
-from posejax.methods.base import Choice, Fits, Interval, Items, Rule, Text
+from posejax.methods.fields import Choice, Fits, Interval, Items, Rule, Text
+from posejax.methods.lifting.people import SKELETON
 from posejax.methods.lifting.schedule import DECAYS
 from posejax.methods.lifting.step import TERMS
 from posejax.models.lifter import KINDS
@@ -49,6 +50,7 @@ RULES: dict[str, Rule] = {
   'data.image_px': Interval(16, 20_000), 'data.focal_px': Interval(16, 40_000),
 
   **_training('flow'), 'flow.blocks': Interval(1, 64, whole=True), 'flow.standardise': _SWITCH,
+  'flow.pca': Choice((0, *range(2, 2 * SKELETON.num_joints - 1))),
   'flow.resample': _SWITCH, 'flow.spread': Interval(0, 2),
   'parts.batch': _BATCH, 'parts.steps': _STEPS,
 
