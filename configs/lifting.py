@@ -7,6 +7,8 @@
 Without a folder the 2D poses are those of the embedded motion families; held out are families.
 With one they are of real motion capture; held out are the actions `data.held_out`, found in part
 `data.name_part` of the files' names (the defaults fit Bandai-Namco-Research-Motiondataset, set 1).
+With `--config.data.chi3d=FOLDER`, a copy of CHI3D as `chi3d/train/...`, training takes s02 and s03,
+validation whole kinds of action of s03, the test s04, also as the four real cameras saw its pairs.
 
 Presets, as `--config=configs/lifting.py:paper`, several by commas:
 

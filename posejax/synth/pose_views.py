@@ -77,7 +77,20 @@ def see(people: jax.Array, pitch: jax.Array, distance: jax.Array, target_height:
   levelled = jnp.stack([
     x, target_height + distance * jnp.sin(pitch) - z, y + distance * jnp.cos(pitch)
   ], -1)
-  seen = lifting.turn(lifting.turn_x(pitch), levelled)
+  return of_points(levelled, lifting.turn(lifting.turn_x(pitch), levelled), pitch)
+
+
+def of_points(levelled: jax.Array, seen: jax.Array, pitch: jax.Array) -> Views:
+  """Views of people whose places before the camera are known.
+
+  Args:
+    levelled: (P, J, 3) mm, levelled axes.
+    seen: (P, J, 3) mm, the same in the camera's own axes, which may have a roll.
+    pitch: () rad, of the camera.
+
+  Returns:
+    Views.
+  """
   rays = seen[..., :2] / jnp.maximum(seen[..., 2:], 1.0)
   root = rays[:, 0]
   away = jnp.sqrt((levelled[:, 0] ** 2).sum(-1))

@@ -44,14 +44,13 @@ def evaluate_run(
   values |= _certainty(composer, single, per_person['lifted'])
   scene_sums = {HEADLINE: SceneSums(per_person['lifted'], np.ones(len(per_person['lifted'])))}
   shown = []
-  for number, (layout, count) in enumerate(people.groups()):
-    label = f'{layout}_{count}'
+  for number, label in enumerate(people.measured(arrays)):
     views = people.read_views(arrays, label)
     found = composer.everything(views, jax.random.fold_in(key, number + 1))
     sums, figures = _scene_errors(label, found, views)
     scene_sums |= sums
     values |= figures
-    if label in ('apart_2', 'apart_4'):
+    if label in ('apart_2', 'apart_4', people.REAL):
       shown.append(_scene_set(label, found, views))
   estimates = {
     name: statistics.bootstrap(pair.sums, pair.weights) for name, pair in scene_sums.items()

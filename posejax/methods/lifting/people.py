@@ -1,6 +1,7 @@
 """The poses that lifting learns from and is measured on: stages `poses`, `validation`, `test`.
 
-  poses       standing people in world axes, of motion families or of a folder of motion capture
+  poses       standing people in world axes, of motion families, of a folder of motion capture or
+              of a copy of CHI3D, which also gives pairs before their own cameras
   validation, test   views of held-out poses: single people, and scenes of two to five
 
 Training sees 2D alone: `draw` projects a pose anew in each step. Two things of the 3D poses it may
@@ -16,7 +17,8 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from posejax.data import captured_actions
+from posejax.data import captured_actions, chi3d_split
+from posejax.data.captured_poses import CapturedPosesError
 from posejax.geometry import kinematics
 from posejax.geometry.skeleton import J17
 from posejax.losses.lifting import relative_bones
@@ -29,10 +31,11 @@ SKELETON = J17
 FEET = tuple(SKELETON.index(name) for name in ('r_foot', 'l_foot'))
 HEAD, NECK = SKELETON.index('head_top'), SKELETON.index('neck')
 PEOPLE = (2, 3, 4, 5)  # of the scenes that are measured
+REAL = 'chi3d_2'  # scenes that real cameras saw
 
 _POSE_FIELDS = (
-  'data.mocap', 'data.name_part', 'data.held_out', 'data.held_out_validation', 'data.artificial',
-  'data.train', 'data.validation', 'data.test',
+  'data.mocap', 'data.name_part', 'data.held_out', 'data.held_out_validation', 'data.chi3d',
+  'data.chi3d_validation', 'data.artificial', 'data.train', 'data.validation', 'data.test',
 )
 VIEW_FIELDS = tuple(f'data.{name}' for name in (
   'bone_spread', 'size_spread', 'elevation_deg', 'distance_mm', 'reach_mm', 'rectify',
@@ -40,6 +43,7 @@ VIEW_FIELDS = tuple(f'data.{name}' for name in (
 _STREAMS = {'train': 0, 'validation': 1, 'test': 2}
 _PER_CALL = 2048
 _UNIT_VIEWS = 4096
+_NEAREST_MM = 500.0
 
 
 def plan() -> StagePlan:
@@ -70,19 +74,23 @@ def make_poses(config: ml_collections.ConfigDict, products: dict[str, Product]) 
   Returns:
     train, validation, test (N, J, 3) mm; ratios (L,) mean relative bone lengths; unit () s̄ in
     tangents, trunk () the same of pelvis and neck; body () mm, mean length of all bones together;
-    mean (J, 3) mm, the mean training pose facing x.
+    mean (J, 3) mm, the mean training pose facing x. Of CHI3D also, for the two held-out sets,
+    `<set>_pairs_joints` (N, 2, J, 3), `_rotation` (N, C, 3, 3), `_translation` (N, C, 3).
 
   Raises:
-    CapturedPosesError: the folder of motion capture cannot be used.
+    CapturedPosesError: the folder of motion capture or the copy of CHI3D cannot be used.
   """
   del products
-  data = config.data
-  if data.mocap:
-    sets = captured_actions.read_split(
-      data.mocap, data.name_part, data.held_out_validation, data.held_out,
-      max(data.train, data.validation, data.test),
-    )._asdict()
-    sets = {name: spread_out(poses, data[name]) for name, poses in sets.items()}
+  data, pairs = config.data, {}
+  most = max(data.train, data.validation, data.test)
+  if data.mocap or data.chi3d:
+    if data.chi3d:
+      poses, pairs = chi3d_split.read_split(data.chi3d, data.chi3d_validation, most)
+    else:
+      poses = captured_actions.read_split(
+        data.mocap, data.name_part, data.held_out_validation, data.held_out, most
+      )
+    sets = {name: spread_out(rows, data[name]) for name, rows in poses._asdict().items()}
   else:
     sets = {
       name: _moving(config, name, TEST_FAMILIES if name == 'test' else TRAIN_FAMILIES)
@@ -98,6 +106,10 @@ def make_poses(config: ml_collections.ConfigDict, products: dict[str, Product]) 
     'trunk': np.asarray(jnp.linalg.norm(drawn[:, NECK], axis=-1).mean()),
     'body': np.asarray(total_bones(train).mean()),
     'mean': facing(np.asarray(train)).mean(0).astype(np.float32),
+    **{
+      f'{name}_pairs_{field}': spread_out(rows, data[name])
+      for name, frames in pairs.items() for field, rows in frames._asdict().items()
+    },
   })
 
 
@@ -186,9 +198,9 @@ def views_of(
   """Single people and scenes of a set.
 
   Returns:
-    For each group, `single`, `apart_2` ... `apart_5`, `close_2`, `side_2`: `<group>_levelled`,
-    `_rays`, `_rectified`, `_depth`, `_distance`, `_theta`, `_pitch` of `pose_views.Views` with
-    leading axis S.
+    For each group, `single`, `apart_2` ... `apart_5`, `close_2`, `side_2`, and of CHI3D `chi3d_2`:
+    `<group>_levelled`, `_rays`, `_rectified`, `_depth`, `_distance`, `_theta`, `_pitch` of
+    `pose_views.Views` with leading axis S.
   """
   pool, data = jnp.asarray(poses[name]), config.data
   base = jax.random.fold_in(jax.random.key(config.seed), 100 + _STREAMS[name])
@@ -216,14 +228,63 @@ def views_of(
     makers[f'{layout}_{count}'] = (group(layout, count), config.scenes.count)
   for number, (label, (make, count)) in enumerate(makers.items()):
     keys = jax.random.split(jax.random.fold_in(base, number), count)
-    views = jax.jit(jax.vmap(make))(keys)
-    arrays |= {f'{label}_{field}': np.asarray(x) for field, x in views._asdict().items()}
+    arrays |= _named(label, jax.jit(jax.vmap(make))(keys))
+  if f'{name}_pairs_joints' in poses:
+    frames = chi3d_split.Pairs(*(
+      poses[f'{name}_pairs_{field}'] for field in chi3d_split.Pairs._fields
+    ))
+    arrays |= _named(REAL, real_views(frames, config.scenes.count))
   return arrays
 
 
+def _named(label: str, views: pose_views.Views) -> dict[str, np.ndarray]:
+  return {f'{label}_{field}': np.asarray(x) for field, x in views._asdict().items()}
+
+
+def real_views(frames: chi3d_split.Pairs, most: int) -> pose_views.Views:
+  """Pairs as their own cameras saw them, the cameras in turns; no lens's distortion is left.
+
+  Args:
+    frames: of a set.
+    most: largest number of views, evenly from the frames.
+
+  Returns:
+    Views with leading axis S; left out are those with a joint nearer than `_NEAREST_MM` to the
+    camera's plane.
+
+  Raises:
+    CapturedPosesError: none is left.
+  """
+  chosen = spread_out(np.arange(len(frames.joints)), most)
+  camera = np.arange(len(chosen)) % frames.rotation.shape[1]
+  joints = frames.joints[chosen].astype(np.float64)
+  # In NumPy's float64: places are metres away from the world's origin.
+  R, t = (x[chosen, camera].astype(np.float64) for x in (frames.rotation, frames.translation))
+  seen = np.einsum('sab,spjb->spja', R, joints) + t[:, None, None]
+  center = -np.einsum('sba,sb->sa', R, t)
+  axis = R[:, 2]
+  ahead = axis[:, :2] / np.maximum(np.linalg.norm(axis[:, :2], axis=-1, keepdims=True), 1e-9)
+  x, y, z = np.moveaxis(joints - center[:, None, None], -1, 0)
+  fx, fy = ahead.T[..., None, None]
+  levelled = np.stack([fy * x - fx * y, -z, fx * x + fy * y], -1)
+  pitch = -np.arcsin(np.clip(axis[:, 2], -1, 1))
+  good = seen[..., 2].min((1, 2)) > _NEAREST_MM
+  if not good.any():
+    raise CapturedPosesError('no camera of CHI3D has both people before it; check its cameras')
+  return jax.jit(jax.vmap(pose_views.of_points))(
+    *(jnp.asarray(rows[good], jnp.float32) for rows in (levelled, seen, pitch))
+  )
+
+
 def groups() -> tuple[tuple[pose_views.Layout, int], ...]:
-  """(layout, people) of the scenes that are measured."""
+  """(layout, people) of the scenes that are made."""
   return (('close', 2), ('side', 2), *(('apart', count) for count in PEOPLE))
+
+
+def measured(arrays: dict[str, np.ndarray]) -> tuple[str, ...]:
+  """Labels of the scenes of a set's product, real ones last."""
+  labels = (*(f'{layout}_{count}' for layout, count in groups()), REAL)
+  return tuple(label for label in labels if f'{label}_rays' in arrays)
 
 
 def read_views(arrays: dict[str, np.ndarray], label: str) -> pose_views.Views:
