@@ -1,10 +1,13 @@
-"""People in photographs and videos:
+"""People in photographs and videos, or in space from their 2D poses alone:
 
   python -m posejax.infer --checkpoint=runs/unsup --input=photo.jpg --output=out/
+  python -m posejax.infer --checkpoint=runs/lifting --poses2d=poses.json --output=out/
 
-The input is a photograph, a video, or a folder of them. Writes for each `<name>.json`
-(posejax/inference/schema.py), `<name>.npz` of the same, `<name>.overlay.png`, `<name>.3d.png` (from
-the camera and from its side) and `<name>.html`, a page to turn the scene by hand; with --bvh a
+The input is a photograph, a video, or a folder of them; 2D poses are COCO key points (photographs),
+a folder of OpenPose's JSON, or npz (videos; posejax/data/poses_2d.py), joints may be missing.
+Writes for each `<name>.json` (posejax/inference/schema.py), `<name>.npz` of the same,
+`<name>.overlay.png` (of 2D poses: what was given beneath what was found), `<name>.3d.png` (from the
+camera and from its side) and `<name>.html`, a page to turn the scene by hand; with --bvh a
 `<name>.person<id>.bvh` each; with --smooth, for a video, `<name>.jitter.json`; with --rerun
 `<name>.rrd`. For all together `coco_keypoints.json`, `coco_images.json` and `summary.json`.
 
@@ -27,7 +30,7 @@ import math
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from absl import flags
@@ -35,18 +38,20 @@ from absl import flags
 import posejax
 from posejax import command
 from posejax.data import images as image_files
-from posejax.data import videos
+from posejax.data import poses_2d, videos
 from posejax.data.images import ImageError
+from posejax.data.poses_2d import Poses2dError
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, inputs, results, schema, tracking
+from posejax.inference import files, inputs, lenses, lifted, results, schema, tracking
+from posejax.inference.options import FPS, Options, UsageError
 from posejax.inference.predictor import Predictor, Square
 from posejax.inference.scene import Frame, Kind, Lens, Scene, Stamp
 from posejax.inference.smoothing import OneEuro
 from posejax.methods.base import People
 from posejax.training import machine
 from posejax.training.writers import Progress
-from posejax.viz import pose_views, rerun_recording, scene_files, scene_page
+from posejax.viz import given_poses, pose_views, rerun_recording, scene_files, scene_page
 
 PROGRAM = 'posejax.infer'
 METHODS = command.METHODS
@@ -54,63 +59,10 @@ _SECOND_STAGE = 'refine'
 _THUMBNAIL = 480  # px, of a video's sheet
 
 
-class UsageError(ValueError):
-  """Options that do not go together. One line."""
-
-
-_FOR_USERS = (UsageError, files.OutputError, checkpoint_lib.CheckpointFolderError)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-  """What the command line asks for.
-
-  Attributes:
-    checkpoint: workdir of a training.
-    input: photograph, video, or folder.
-    output: folder of the results.
-    cache: of the training's stages; None: in its workdir.
-    batch: images of a call.
-    fov_deg: field of view along the longer side; None: EXIF's, or assumed.
-    focal_px: focal length of all inputs; None as before.
-    every: of a video every n-th frame.
-    smooth: One-Euro filters on videos; None leaves them out.
-    pictures: whether pictures and pages are made.
-    bvh: whether BVH is written.
-    rerun: whether rerun recordings are.
-    refine: True asks for the second stage, False leaves it out, None takes it where there is one.
-  """
-
-  checkpoint: pathlib.Path
-  input: pathlib.Path
-  output: pathlib.Path
-  cache: pathlib.Path | None = None
-  batch: int = 8
-  fov_deg: float | None = None
-  focal_px: float | None = None
-  every: int = 1
-  smooth: OneEuro | None = None
-  pictures: bool = True
-  bvh: bool = False
-  rerun: bool = False
-  refine: bool | None = None
-
-  def check(self) -> None:
-    """Raises UsageError where a value, or two together, make no sense."""
-    if not 1 <= self.batch <= 1024 or not 1 <= self.every <= 10_000:
-      raise UsageError('--batch must be 1 to 1024, --every 1 to 10000')
-    if self.fov_deg is not None and not 1 <= self.fov_deg <= 170:
-      raise UsageError(f'--fov_deg={self.fov_deg:g}: it must be from 1 to 170 degrees')
-    if self.focal_px is not None and not 1 <= self.focal_px <= 1e6:
-      raise UsageError(f'--focal_px={self.focal_px:g}: it must be from 1 to 1e6 px')
-    if self.fov_deg is not None and self.focal_px is not None:
-      raise UsageError('--fov_deg and --focal_px say the same: give one of them')
-    if self.smooth and not (
-      1e-3 <= self.smooth.cutoff <= 1e3 and 0 <= self.smooth.beta <= 1e3
-    ):
-      raise UsageError('--smooth_cutoff must be 0.001 to 1000 Hz, --smooth_beta 0 to 1000')
-    if self.rerun and not rerun_recording.available():
-      raise UsageError('--rerun needs rerun-sdk: pip install posejax[viewer]')
+_FOR_USERS = (
+  UsageError, Poses2dError, schema.SchemaError, files.OutputError,
+  checkpoint_lib.CheckpointFolderError,
+)
 
 
 def load(
@@ -153,42 +105,50 @@ def run(options: Options) -> int:
 
   def act() -> int:
     options.check()
-    given = inputs.find(options.input, options.output)
-    opened = _open(options.checkpoint, options.cache, options.refine)
-    with files.claimed(options.output, _record(options, opened)):
-      work = _Work(options, opened, given.root)
-      for line in given.skipped:
-        work.skip(line)
-      work.photographs(given.photographs)
-      for path in given.videos:
-        work.video(path)
-      return work.finish()
+    if options.rerun and not rerun_recording.available():
+      raise UsageError('--rerun needs rerun-sdk: pip install posejax[viewer]')
+    return _of_pictures(options) if options.poses2d is None else _of_poses(options)
 
   return command.attempt(PROGRAM, act, _FOR_USERS, 'stopped; the same command goes on')
 
 
-def _record(options: Options, opened: checkpoint_lib.Run) -> dict:
-  """What decides the results: another run may go on in the folder only with the same."""
-  decides = dataclasses.asdict(options)
-  for name in ('output', 'cache', 'batch', 'checkpoint'):
-    del decides[name]
-  decides['input'] = os.path.realpath(options.input)
-  return {**decides, 'networks': dict(opened.keys)}
+def _of_pictures(options: Options) -> int:
+  given = inputs.find(options.input, options.output)
+  opened = _open(options.checkpoint, options.cache, options.refine)
+  with files.claimed(options.output, {**options.record(), 'networks': dict(opened.keys)}):
+    work = _Pictures(options, opened, given.root)
+    for line in given.skipped:
+      work.skip(line)
+    work.photographs(given.photographs)
+    for path in given.videos:
+      work.video(path)
+    return work.finish()
+
+
+def _of_poses(options: Options) -> int:
+  opened = checkpoint_lib.load(options.checkpoint, METHODS, options.cache, poses_2d=True)
+  stamp = lifted.stamp(options.poses2d)  # before it is read
+  given, skipped = lifted.sort(options.poses2d, poses_2d.read(options.poses2d), options)
+  with files.claimed(options.output, {**options.record(), 'networks': dict(opened.keys)}):
+    work = _Poses(options, opened)
+    for line in skipped:
+      work.skip(line)
+    work.lift(given, stamp, opened.method.lift(opened.config, opened.products))
+    return work.finish()
 
 
 class _Work:
-  """One run: reads inputs, calls the network, writes results, counts what was skipped."""
+  """One run: makes results, writes them, counts what was skipped."""
 
-  def __init__(self, options: Options, opened: checkpoint_lib.Run, root: pathlib.Path):
-    self._options, self._root = options, root
-    self._predictor = Predictor(opened, options.batch)
-    self._checkpoint = opened.name
+  def __init__(self, options: Options, opened: checkpoint_lib.Run):
+    self._options = options
+    self._skeleton, self._checkpoint = opened.method.skeleton, opened.name
     self._results = results.Results(options.output, options.bvh)
     self._skipped: list[str] = []
     self._done = self._kept = 0
 
   def skip(self, line: str) -> None:
-    print(f'{PROGRAM}: skipped: {line}', file=sys.stderr)
+    self._tell(f'skipped: {line}')
     self._skipped.append(line)
 
   def _tell(self, line: str) -> None:
@@ -202,11 +162,93 @@ class _Work:
       return 2
     return 1 if self._skipped else 0
 
+  def _add(self, scene: Scene, small: Mapping[int, pose_views.Small | None]) -> None:
+    """Writes a result; of a video with ids, smoothed where wanted.
+
+    Raises:
+      SchemaError: it is too large.
+    """
+    smooth, jitter = self._options.smooth, None
+    if scene.kind == 'video':
+      scene, jitter = results.tracked(scene, smooth, tracking.track)
+      if smooth:
+        scene = dataclasses.replace(scene, notes=(
+          *scene.notes, f'smoothed by One-Euro filters: cut-off {smooth.cutoff:g} Hz, '
+          f'beta {smooth.beta:g} Hz per mm/s',
+        ))
+    self._results.add(scene, self._drawn(scene, small), jitter)
+    self._done += 1
+
+  def _scene(self, name, kind: Kind, size, fps, lens: Lens, notes, stamp: Stamp) -> Scene:
+    return Scene(
+      name, kind, *size, fps, self._skeleton, lens, (),
+      f'posejax {posejax.__version__}', self._checkpoint, tuple(notes), stamp,
+    )
+
+  def _drawn(self, scene: Scene, small: Mapping[int, pose_views.Small | None]) -> dict:
+    """Ending → what writes such a file."""
+    shown = scene_files.Shown(
+      scene.file,
+      [scene_page.Moment(frame.time, frame.people, frame.bridged) for frame in scene.frames],
+      scene.skeleton, Intrinsics(scene.lens.focal, scene.lens.center),
+      (scene.width, scene.height), scene.fps, (f'Intrinsics: {scene.lens.note}.', *scene.notes),
+    )
+    pictures = scene_files.pictures(shown, small) if self._options.pictures else {}
+    return pictures | (scene_files.recording(shown) if self._options.rerun else {})
+
+
+class _Poses(_Work):
+  """Lifts 2D poses."""
+
+  def lift(self, given: Sequence[lifted.Given], stamp: Stamp, lift: lifted.Lift) -> None:
+    """A result at a time."""
+    path, bad, replaced, left_out = self._options.poses2d, [], [], 0
+    with contextlib.closing(Progress(path.name, len(given), unit='result')) as progress:
+      for one in given:
+        try:
+          if self._results.finished(one.name, stamp, replaced.append):
+            self._kept += 1
+          else:
+            frames, missing = lifted.lifted(one, lift, self._options.still)
+            notes = (*lifted.NOTES, *([lifted.left_out(missing)] if missing else []))
+            scene = self._scene(one.name, one.kind, one.size, one.fps, one.lens, notes, stamp)
+            self._add(dataclasses.replace(scene, frames=frames), self._backdrops(one))
+            left_out += missing
+        except schema.SchemaError as error:
+          bad.append(str(error))
+        progress.advance()
+    if replaced:  # one file, whatever the number of its results
+      self._tell(f'{path}: was replaced since its results were made, which are made anew')
+    if left_out:
+      self._tell(f'{path}: {lifted.left_out(left_out)}')
+    for line in bad:
+      self.skip(line)
+
+  def _backdrops(self, given: lifted.Given) -> dict[int, pose_views.Small]:
+    """Position → picture of the given 2D poses, of which a video's sheet has a few."""
+    if not self._options.pictures:
+      return {}
+    total = len(given.frames)
+    longest = pose_views.LONGEST if given.kind == 'photo' else _THUMBNAIL
+    return {
+      int(at): given_poses.backdrop(
+        given.size, given.frames[at].joints, given.frames[at].seen, self._skeleton, longest
+      )
+      for at in np.linspace(0, total - 1, min(scene_files.SHEET, total)).astype(int)
+    }
+
+
+class _Pictures(_Work):
+  """Reads photographs and videos and calls the network."""
+
+  def __init__(self, options: Options, opened: checkpoint_lib.Run, root: pathlib.Path):
+    super().__init__(options, opened)
+    self._root, self._predictor = root, Predictor(opened, options.batch)
+
   def photographs(self, paths) -> None:
     """Reads photographs, a batch at a time."""
     waiting: list[tuple[Scene, Square, pose_views.Small | None]] = []
-    bad: list[str] = []
-    told: list[str] = []
+    bad, told = [], []
     if not paths:
       return
     with contextlib.closing(Progress('photographs', len(paths), unit='file')) as progress:
@@ -232,7 +274,9 @@ class _Work:
   def _photograph(self, path: pathlib.Path, name: str, stamp: Stamp):
     photo = image_files.read_image(path, self._options.fov_deg)
     height, width = photo.pixels.shape[:2]
-    lens = self._lens((width, height), photo.intrinsics, photo.intrinsics_from)
+    lens = lenses.of_picture(
+      (width, height), photo.intrinsics, photo.intrinsics_from, self._options
+    )
     scene = self._scene(name, 'photo', (width, height), None, lens, photo.notes, stamp)
     square = self._predictor.square(photo.pixels, Intrinsics(lens.focal, lens.center))
     return scene, square, pose_views.shrink(photo.pixels) if self._options.pictures else None
@@ -245,9 +289,7 @@ class _Work:
       mine = People(*(field[i] for field in people))
       mine = mine._replace(identity=np.cumsum(mine.valid, dtype=np.int32))  # from 1, as in videos
       frame = Frame(0, 0.0, mine, np.zeros(mine.valid.shape, bool))
-      scene = dataclasses.replace(scene, frames=(frame,))
-      self._results.add(scene, self._drawn(scene, {0: small}))
-      self._done += 1
+      self._add(dataclasses.replace(scene, frames=(frame,)), {0: small})
 
   def video(self, path: pathlib.Path) -> None:
     """Reads a video, follows its people, writes it."""
@@ -260,7 +302,7 @@ class _Work:
         path, self._options.every, field_of_view=self._options.fov_deg
       ) as video:
         info = video.info
-        lens = self._lens(info.size, info.intrinsics, info.intrinsics_from)
+        lens = lenses.of_picture(info.size, info.intrinsics, info.intrinsics_from, self._options)
         total = math.ceil(info.stated_frames / self._options.every)
         frames, thumbnails = self._frames(video, lens, Progress(name, total, unit='frame'))
         problems = tuple(video.problems)
@@ -270,21 +312,11 @@ class _Work:
     for line in problems:
       self._tell(line)
     rate = info.fps / self._options.every
-    scene = dataclasses.replace(
-      self._scene(name, 'video', info.size, rate, lens, problems, stamp), frames=tuple(frames)
-    )
-    scene, jitter = results.tracked(scene, self._options.smooth, tracking.track)
-    if self._options.smooth:
-      scene = dataclasses.replace(scene, notes=(
-        *scene.notes, f'smoothed by One-Euro filters: cut-off {self._options.smooth.cutoff:g} Hz, '
-        f'beta {self._options.smooth.beta:g} Hz per mm/s',
-      ))
+    scene = self._scene(name, 'video', info.size, rate, lens, problems, stamp)
     try:
-      self._results.add(scene, self._drawn(scene, thumbnails), jitter)
+      self._add(dataclasses.replace(scene, frames=tuple(frames)), thumbnails)
     except schema.SchemaError as error:
       self.skip(str(error))
-      return
-    self._done += 1
 
   def _frames(self, video: videos.Video, lens: Lens, progress: Progress):
     """([Frame], {position: Small}) of a video; thumbnails evenly over it, however long it is."""
@@ -305,7 +337,7 @@ class _Work:
           frames += self._called(waiting)
           people += sum(int(frame.people.valid.sum()) for frame in frames[-len(waiting) :])
           schema.check_size(
-            video.path.name, people, len(frames), self._predictor.skeleton.num_joints
+            video.path.name, people, len(frames), self._skeleton.num_joints
           )
           progress.advance(len(waiting))
           waiting = []
@@ -321,41 +353,12 @@ class _Work:
       mine = People(*(field[i] for field in people))
       yield Frame(index, time, mine, np.zeros(mine.valid.shape, bool))
 
-  def _scene(self, name, kind: Kind, size, fps, lens: Lens, notes, stamp: Stamp) -> Scene:
-    return Scene(
-      name, kind, *size, fps, self._predictor.skeleton, lens, (),
-      f'posejax {posejax.__version__}', self._checkpoint, tuple(notes), stamp,
-    )
-
-  def _lens(self, size, intrinsics: Intrinsics, source) -> Lens:
-    focal, center = np.asarray(intrinsics.focal, float), np.asarray(intrinsics.center, float)
-    degrees = 2 * math.degrees(math.atan(max(size) / 2 / focal[0]))
-    angle = f'{degrees:.1f} degrees along the longer side'
-    if self._options.focal_px is not None:
-      focal = np.full(2, self._options.focal_px)
-      return Lens(focal, center, 'flag', f'--focal_px={self._options.focal_px:g}')
-    note = {
-      'flag': f'--fov_deg: {angle}', 'exif': f'EXIF, 35-mm equivalent focal length: {angle}',
-      'assumed': f'assumed field of view: {angle}; depths are right as far as it is',
-    }[source]
-    return Lens(focal, center, source, note)
-
-  def _drawn(self, scene: Scene, small: dict[int, pose_views.Small | None]) -> dict:
-    """Ending → what writes such a file."""
-    shown = scene_files.Shown(
-      scene.file,
-      [scene_page.Moment(frame.time, frame.people, frame.bridged) for frame in scene.frames],
-      scene.skeleton, Intrinsics(scene.lens.focal, scene.lens.center),
-      (scene.width, scene.height), scene.fps, (f'Intrinsics: {scene.lens.note}.', *scene.notes),
-    )
-    pictures = scene_files.pictures(shown, small) if self._options.pictures else {}
-    return pictures | (scene_files.recording(shown) if self._options.rerun else {})
-
 
 def define_flags() -> None:
   """Options of the command line: here, so that one process may import every entry point."""
   flags.DEFINE_string('checkpoint', None, 'workdir of a finished training')
   flags.DEFINE_string('input', None, 'a photograph, a video, or a folder of them')
+  flags.DEFINE_string('poses2d', None, 'COCO JSON, a folder of OpenPose JSON, or npz: 2D poses')
   flags.DEFINE_string('output', None, 'folder for the results; the same command again goes on')
   flags.DEFINE_string('cache', '', 'folder of the training\'s stages, if they were shared')
   flags.DEFINE_integer('batch', 8, 'images of a call')
@@ -368,6 +371,9 @@ def define_flags() -> None:
   flags.DEFINE_bool('pictures', True, 'overlays, 3D figures and pages')
   flags.DEFINE_bool('bvh', False, 'a BVH file for each person')
   flags.DEFINE_bool('rerun', False, 'a rerun recording (extra viewer)')
+  flags.DEFINE_string('size', '', 'WIDTHxHEIGHT px of what 2D poses are of, if the file lacks it')
+  flags.DEFINE_float('fps', None, f'frames a second of a video\'s 2D poses; {FPS:g} if not given')
+  flags.DEFINE_bool('still', False, 'one unmoved camera took all 2D poses: its pitch is averaged')
   flags.DEFINE_bool('refine', None, 'the second stage; where not given, as it was trained')
 
 
@@ -379,12 +385,16 @@ def main(arguments: list[str]) -> None:
   machine.prepare(folder if os.path.isdir(folder) else None)
   smooth = OneEuro(given.smooth_cutoff, given.smooth_beta) if given.smooth else None
   sys.exit(run(Options(
-    folder, pathlib.Path(given.input), pathlib.Path(given.output),
-    pathlib.Path(given.cache) if given.cache else None, given.batch, given.fov_deg,
-    given.focal_px, given.every, smooth, given.pictures, given.bvh, given.rerun, given.refine,
+    folder, _path(given.input), pathlib.Path(given.output), _path(given.cache), given.batch,
+    given.fov_deg, given.focal_px, given.every, smooth, given.pictures, given.bvh, given.rerun,
+    given.refine, _path(given.poses2d), given.size, given.fps, given.still,
   )))
+
+
+def _path(given: str | None) -> pathlib.Path | None:
+  return pathlib.Path(given) if given else None
 
 
 if __name__ == '__main__':
   define_flags()
-  command.start(main, ('checkpoint', 'input', 'output'))
+  command.start(main, ('checkpoint', 'output'))

@@ -217,8 +217,12 @@ def _npz(path: pathlib.Path) -> Poses2d:
         raise Poses2dError(f'{path}: holds more than {4 * MAX_FILE_BYTES} bytes')
     with np.load(path, allow_pickle=False) as file:
       arrays = dict(file)
-  except (ValueError, zipfile.BadZipFile, EOFError) as error:
-    raise Poses2dError(f'{path}: no npz of plain arrays ({str(error)[:80]})') from None
+  except (OSError, Poses2dError):
+    raise
+  # Bytes from anywhere: whatever a library raises for them means the same to a user.
+  except Exception as error:
+    words = ' '.join(str(error).split())[:80] or type(error).__name__
+    raise Poses2dError(f'{path}: no npz of plain arrays ({words})') from None
   missing = {'joints', 'names'} - set(arrays)
   if missing:
     raise Poses2dError(f'{path}: has no array {sorted(missing)[0]!r}')
@@ -226,6 +230,11 @@ def _npz(path: pathlib.Path) -> Poses2d:
   if joints.ndim != 4 or joints.shape[2:] != (len(names), 2) or joints.dtype.kind not in 'fiu':
     raise Poses2dError(
       f'{path}: joints must be numbers (F, P, {len(names)}, 2), got {joints.dtype}{joints.shape}'
+    )
+  if joints.shape[0] > MAX_FRAMES or joints.shape[1] > MAX_PEOPLE:
+    raise Poses2dError(
+      f'{path}: {joints.shape[0]} frames of {joints.shape[1]} people; at most {MAX_FRAMES} of '
+      f'{MAX_PEOPLE} are read'
     )
   score = arrays.get('score', np.ones(joints.shape[:3]))
   if score.shape != joints.shape[:3] or score.dtype.kind not in 'fiub':
@@ -236,7 +245,10 @@ def _npz(path: pathlib.Path) -> Poses2d:
     if value is not None and (value.shape != (2,) or value.dtype.kind not in 'fiu'):
       raise Poses2dError(f'{path}: {name} must be two numbers, got {value.dtype}{value.shape}')
     pair[name] = None if value is None else value.astype(np.float64)
-  size = None if pair['size'] is None else tuple(int(x) for x in pair['size'])
+  size = pair['size']
+  if size is not None and not ((size >= 1) & (size < MAX_COORDINATE)).all():  # nor of nan
+    raise Poses2dError(f'{path}: size is {size.tolist()}, which no picture has')
+  size = None if size is None else tuple(int(x) for x in size)
   frames = []
   for index, (points, marks) in enumerate(zip(joints.astype(float), score, strict=True)):
     mapped, seen = to_j17(points, marks, names)

@@ -105,10 +105,11 @@ def load(
     raise CheckpointFolderError(f'{path}: method {flat["method"]!r} is none of {names}')
   images = method.infer is not None and method.side is not None
   if method.skeleton is None or not (method.lift if poses_2d else images):
-    instead = '; give it --poses2d instead of --input' if method.lift else ''
+    wanted, instead = ('2D poses', '--input') if poses_2d else ('images', '--poses2d')
+    other = images if poses_2d else method.lift
     raise CheckpointFolderError(
-      f'{path}: method {method.name} infers nothing from {"2D poses" if poses_2d else "images"}'
-      + instead * (not poses_2d)
+      f'{path}: method {method.name} infers nothing from {wanted}'
+      + (f'; give {instead} instead' if other else '')
     )
   config = nested(flat)
   try:

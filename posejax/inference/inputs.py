@@ -57,7 +57,11 @@ def find(path: pathlib.Path, output: pathlib.Path) -> Inputs:
 
 def name(path: pathlib.Path, root: pathlib.Path) -> str:
   """The name of an input's result (module docstring)."""
-  given = path.relative_to(root).as_posix()
+  return shortened(path.relative_to(root).as_posix())
+
+
+def shortened(given: str) -> str:
+  """A path below a folder as the name of a result."""
   folder, _, last = images.printable(given).rpartition('/')
   short = last.encode()[:MAX_NAME_BYTES].decode(errors='ignore')
   if f'{folder}/{short}'.lstrip('/') == given:

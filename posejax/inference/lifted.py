@@ -1,122 +1,175 @@
-"""From a user's 2D poses to results: `posejax.infer --poses2d`.
+"""From a user's 2D poses to people in space: what `posejax.infer --poses2d` does.
 
-Poses of frames of one size without names of their own pictures (OpenPose, npz) are a video; COCO's
-are photographs, each a result. Of a file that says no size or focal length both are stated by the
-user, or the focal length is assumed to be the longer side; every result says which.
+COCO's pictures are photographs, each a result of its own name; OpenPose's and npz's frames are a
+video (one frame alone is a photograph). What a file does not say of picture size and intrinsics the
+user states, or the focal length is assumed; every result says which.
+
+Symbols: F frames, P people, J joints.
 """
 
-import dataclasses
-import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from posejax.data import poses_2d
 from posejax.data.poses_2d import Frame2d, Poses2d, Poses2dError
-from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, inputs, results, tracking
-from posejax.inference.checkpoint import Run
-from posejax.inference.scene import Frame, Lens, Scene
-from posejax.inference.smoothing import OneEuro
-from posejax.methods.base import Method, People
+from posejax.inference import inputs, lenses, schema
+from posejax.inference.options import FPS, Options, UsageError
+from posejax.inference.scene import Frame, Kind, Lens, Stamp
+from posejax.methods.base import People
+
+Lift = Callable[[np.ndarray, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]
+
+NOTES = (
+  'from 2D poses alone: millimetres assume bodies of the mean size of the training\'s, and joints '
+  'that were not given are filled in',
+  'the camera is taken to have no roll',
+)
+MAX_SLOTS = 500_000  # frames times the people of the fullest: arrays of at most 0.4 GB
+_RESERVED = ('infer', 'summary', 'coco_keypoints', 'coco_images')
 
 
-class Stated(NamedTuple):
-  """What the user says of a file; None where nothing.
+class Given(NamedTuple):
+  """What one result is made of.
 
   Attributes:
-    size: (width, height) px.
-    focal_px: focal length.
-    fov_deg: field of view along the longer side.
-    fps: frames a second of a video.
-    still: the camera does not move: its pitch is one for all frames.
+    name: of the result.
+    kind: a photograph or a video.
+    size: (W, H) px.
+    fps: frames a second of `frames`; None for a photograph.
+    lens: its camera.
+    frames: one for a photograph.
+    every: frames of the file from one of these to the next.
   """
 
-  size: tuple[int, int] | None = None
-  focal_px: float | None = None
-  fov_deg: float | None = None
-  fps: float = 30.0
-  still: bool = False
+  name: str
+  kind: Kind
+  size: tuple[int, int]
+  fps: float | None
+  lens: Lens
+  frames: tuple[Frame2d, ...]
+  every: int = 1
 
 
-def scenes(
-  path: pathlib.Path, poses: Poses2d, run: Run, stated: Stated, made_by: str
-) -> list[Scene]:
-  """The results of a file of 2D poses.
+def sort(path: pathlib.Path, poses: Poses2d, options: Options) -> tuple[list[Given], list[str]]:
+  """What the results of a file are made of, and a line for each picture that gives none.
 
   Args:
     path: of the file or folder.
     poses: what it holds.
-    run: of a method that lifts.
-    stated: by the user.
-    made_by: for the results.
-
-  Returns:
-    One scene for a video, one a picture for photographs.
+    options: of the command.
 
   Raises:
-    Poses2dError: a frame has no size and none was stated, or nobody is in any frame.
+    Poses2dError: nobody is in it, its numbers make no camera, no picture has a size, or it is a
+      video too long.
+    UsageError: an option of videos, and the file holds photographs.
   """
   if not any(len(frame.joints) for frame in poses.frames):
     raise Poses2dError(f'{path}: nobody is in it')
-  lift = run.method.lift(run.config, run.products)
-  named = path.suffix.lower() == '.json'  # COCO's: pictures of their own
-  groups = [[frame] for frame in poses.frames] if named else [list(poses.frames)]
-  found = []
-  for frames in groups:
-    size = stated.size or frames[0].size
+  for name, value in (('focal', poses.focal), ('center', poses.center)):
+    if value is not None and not (
+      np.isfinite(value).all() and (np.abs(value) <= 1e6).all()
+      and (name != 'focal' or (value > 0).all())
+    ):
+      raise Poses2dError(f'{path}: {name} is {value.tolist()}, which is no camera\'s; mend it')
+  if options.every > 1 and len(poses.frames) > 1 and not _of_pictures(path):
+    poses = poses._replace(frames=poses.frames[:: options.every])
+  if _of_pictures(path) or len(poses.frames) == 1:
+    return _photographs(path, poses, options)
+  size = _size(poses.frames[0], options)
+  if size is None:
+    raise Poses2dError(f'{path}: says no picture size; give --size=WIDTHxHEIGHT')
+  people = sum(len(frame.joints) for frame in poses.frames)
+  schema.check_size(path.name, people, len(poses.frames), poses.frames[0].joints.shape[1])
+  if len(poses.frames) * max(len(frame.joints) for frame in poses.frames) > MAX_SLOTS:
+    raise Poses2dError(f'{path}: too many people over too many frames; give a larger --every')
+  lens = lenses.of_poses(size, poses.focal, poses.center, options)
+  return [Given(
+    _safe(path.name), 'video', size, (options.fps or FPS) / options.every, lens, poses.frames,
+    options.every,
+  )], []
+
+
+def _of_pictures(path: pathlib.Path) -> bool:
+  """Whether its frames are pictures with names of their own: COCO's, as `poses_2d.read` has it."""
+  return not os.path.isdir(path) and path.suffix.lower() != '.npz'
+
+
+def _photographs(
+  path: pathlib.Path, poses: Poses2d, options: Options
+) -> tuple[list[Given], list[str]]:
+  for name in ('fps', 'still'):
+    if getattr(options, name):
+      raise UsageError(f'--{name} is for videos; {path} holds photographs')
+  found, skipped = [], []
+  taken: dict[str, int] = {}  # name → how many pictures are called so
+  for frame in poses.frames:
+    size = _size(frame, options)
     if size is None:
-      raise Poses2dError(f'{path}: {frames[0].name} says no picture size; give --size=WIDTHxHEIGHT')
-    lens = lens_of(size, poses, stated)
-    name = f'{path.name}/{frames[0].name}' if named else path.name
-    found.append(Scene(
-      name.replace('/', '_'), 'photo' if named or len(frames) == 1 else 'video', *size,
-      None if named or len(frames) == 1 else stated.fps, run.method.skeleton, lens,
-      lifted(frames, lens, lift, stated), made_by, run.name, (
-        'from 2D poses alone: millimetres assume bodies of the training\'s mean size',
-        'the camera is taken to have no roll',
-      ),
-    ))
-  return found
+      skipped.append(f'{path}: {frame.name}: no picture size is known; give --size=WIDTHxHEIGHT')
+      continue
+    own = name = _safe(frame.name if _of_pictures(path) else path.name)
+    while name in taken:
+      taken[own] += 1
+      name = f'{own}~{taken[own]}'
+    taken[name] = 1
+    lens = lenses.of_poses(size, poses.focal, poses.center, options)
+    found.append(Given(name, 'photo', size, None, lens, (frame,)))
+  if not found:
+    raise Poses2dError(skipped[0])
+  return found, skipped
 
 
-def lens_of(size: tuple[int, int], poses: Poses2d, stated: Stated) -> Lens:
-  """The camera: stated, the file's own, or assumed."""
-  longer = max(size)
-  center = np.array([(size[0] - 1) / 2, (size[1] - 1) / 2])
-  if stated.focal_px is not None:
-    return Lens(
-      np.full(2, float(stated.focal_px)), center, 'flag', f'--focal_px={stated.focal_px:g}'
-    )
-  if stated.fov_deg is not None:
-    focal = longer / 2 / math.tan(math.radians(stated.fov_deg) / 2)
-    return Lens(np.full(2, focal), center, 'flag', f'--fov_deg={stated.fov_deg:g}')
-  if poses.focal is not None:
-    middle = center if poses.center is None else poses.center
-    return Lens(poses.focal, middle, 'flag', 'intrinsics of the file of 2D poses')
-  degrees = math.degrees(2 * math.atan(0.5))
-  return Lens(
-    np.full(2, float(longer)), center, 'assumed',
-    f'assumed field of view: {degrees:.1f} degrees along the longer side; distances are right as '
-    'far as it is',
-  )
+def _size(frame: Frame2d, options: Options) -> tuple[int, int] | None:
+  return options.picture_size() or frame.size
 
 
-def lifted(frames: list[Frame2d], lens: Lens, lift, stated: Stated) -> tuple[Frame, ...]:
-  """The people of each frame in 3D; who cannot be lifted is left out."""
-  most = max(max(len(frame.joints) for frame in frames), 1)
-  joints = frames[0].joints.shape[1]
-  rays = np.zeros((len(frames), most, joints, 2))
+def _safe(name: str) -> str:
+  """A picture's name, from a file that nobody vouches for, as one below the output folder."""
+  text = name.encode(errors='replace').decode().replace('\\', '/')
+  given = '/'.join(part for part in text.split('/') if part.strip('. '))  # none leads upwards
+  return inputs.shortened(f'{given}~' if given in ('', *_RESERVED) else given)
+
+
+def stamp(path: pathlib.Path) -> Stamp:
+  """What tells whether the poses are still those that a result was made of.
+
+  A folder's is the sum of its files' sizes and the latest change.
+
+  Raises:
+    ImageError: there is nothing, or it is not to be seen.
+    Poses2dError: a folder that cannot be listed.
+  """
+  if not os.path.isdir(path):  # pathlib's raises where the path cannot be looked at
+    return inputs.stamp(path)
+  try:
+    files = [inputs.stamp(one) for one in path.iterdir() if one.suffix.lower() == '.json']
+  except OSError as error:
+    raise Poses2dError(f'{path}: cannot be read ({error.strerror or error})') from error
+  return Stamp(sum(one.size for one in files), max((one.modified for one in files), default=0.0))
+
+
+def lifted(given: Given, lift: Lift, still: bool) -> tuple[tuple[Frame, ...], int]:
+  """The people of each frame in 3D, and how many, counted in each frame, could not be lifted.
+
+  Args:
+    given: 2D poses.
+    lift: of the method.
+    still: one camera that does not move took all frames.
+  """
+  frames, lens = given.frames, given.lens
+  most = max(len(frame.joints) for frame in frames)
+  most = 1 << (max(most, 1) - 1).bit_length()  # few shapes, each of which is compiled
+  rays = np.zeros((len(frames), most, *frames[0].joints.shape[1:]), np.float32)
   seen = np.zeros(rays.shape[:3], bool)
   score = np.zeros(rays.shape[:2])
   for i, frame in enumerate(frames):
     count = len(frame.joints)
     rays[i, :count] = (frame.joints - lens.center) / lens.focal
     seen[i, :count], score[i, :count] = frame.seen, frame.score
-  camera, valid = lift(rays, seen, stated.still and len(frames) > 1)
+  camera, valid = lift(rays, seen, still)
   camera = np.asarray(camera, np.float64)
   depth = np.where(valid[..., None], camera[..., 2], 1.0)
   image = camera[..., :2] / np.maximum(depth, 1.0)[..., None] * lens.focal + lens.center
@@ -126,45 +179,14 @@ def lifted(frames: list[Frame2d], lens: Lens, lift, stated: Stated) -> tuple[Fra
       np.cumsum(valid[i], dtype=np.int32), score[i], image[i], camera[i] - camera[i, :, :1],
       camera[i], camera[i, :, 0, 2], np.broadcast_to(valid[i][:, None], seen[i].shape), valid[i],
     )
-    index = i if len(frames) > 1 else 0
-    result.append(Frame(index, index / stated.fps, people, np.zeros(most, bool)))
-  return tuple(result)
+    time = i / given.fps if given.fps else 0.0
+    result.append(Frame(i * given.every, time, people, np.zeros(most, bool)))
+  return tuple(result), sum(len(frame.joints) for frame in frames) - int(valid.sum())
 
 
-def run(
-  checkpoint: pathlib.Path, path: pathlib.Path, output: pathlib.Path, stated: Stated,
-  methods: Mapping[str, Method], made_by: str, cache: pathlib.Path | None = None,
-  smooth: OneEuro | None = None, bvh: bool = False,
-) -> None:
-  """Reads 2D poses, lifts them, and writes the results.
-
-  Args:
-    checkpoint: workdir of a training that lifts.
-    path: of the 2D poses.
-    output: folder of the results.
-    stated: by the user.
-    methods: name → method.
-    made_by: for the results.
-    cache: of the training's stages.
-    smooth: One-Euro filters on videos; None leaves them out.
-    bvh: whether BVH is written.
-
-  Raises:
-    Poses2dError, CheckpointFolderError, CheckpointError, OutputError: one line.
-  """
-  opened = checkpoint_lib.load(checkpoint, methods, cache, poses_2d=True)
-  record = {
-    'poses2d': str(path.resolve()), **stated._asdict(), 'bvh': bvh, 'networks': dict(opened.keys),
-    'smooth': None if smooth is None else [smooth.cutoff, smooth.beta],
-  }
-  with files.claimed(output, record):
-    written = results.Results(output, bvh)
-    stamp = inputs.stamp(path) if os.path.isfile(path) else None
-    for scene in scenes(path, poses_2d.read(path), opened, stated, made_by):
-      if written.finished(scene.file, stamp):
-        continue
-      scene, jitter = dataclasses.replace(scene, stamp=stamp), None
-      if scene.kind == 'video':
-        scene, jitter = results.tracked(scene, smooth, tracking.track)
-      written.add(scene, {}, jitter)
-    written.finish([])
+def left_out(count: int) -> str:
+  """That people could not be lifted, in words."""
+  return (
+    f'{count} of the 2D poses (counted in each frame) left out: too few joints, or neither the '
+    'pelvis nor both hips, are seen'
+  )

@@ -117,6 +117,8 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
     ax.grid(color='0.92', linewidth=0.7)
     ax.set_axisbelow(True)
   left.set_ylabel('up (m)', fontsize=8)
+  sides = 'right side orange, left side blue'
+  figure.text(0.985, 0.955, sides, ha='right', fontsize=8, color='0.4')
   return report_pictures.png(figure)
 
 
