@@ -51,7 +51,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'lifter': {
       'seed': 0, 'kind': 'single', 'width': 256, 'blocks': 2, 'input_scale': 20.0, 'count': 2,
       'mirror_start': True, 'use_cue': True, 'std_floor': 0.12, 'resample': False,
-      'batch': 64, 'steps': 8000, 'learning_rate': 1e-3, 'decay': 'cosine', 'epoch': 1000,
+      'batch': 64, 'steps': 20_000, 'learning_rate': 1e-3, 'decay': 'cosine', 'epoch': 1000,
       'warmup': 100, 'l2': 1e-5, 'clip': 5.0,
       'weights': {
         'nll': 1.0, 'relift_3d': 1.0, 'relift_2d': 1.0, 'deform': 1.0, 'bone': 50.0,
