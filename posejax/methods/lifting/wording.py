@@ -71,8 +71,8 @@ NOTES = (
   'Scenes: all people as one rigid body under one similarity. SE: size of the pelvis-centred '
   'poses; TE: norm of the mean absolute error of the pelvises; RDE: error of the pelvises\' '
   'displacement, over all pairs.',
-  'Sets are held out by action (motion capture) or by family of motion; the lifter was chosen by '
-  'held-out 2D poses alone.',
+  'Sets are held out by action (motion capture), by people (the test of CHI3D) or by family of '
+  'motion; the lifter was chosen by held-out 2D poses alone.',
   'Noise: a standard deviation of 5 px for a person 400 px tall, 10 % of the joints missing, the '
   'pelvis never, unless the config says otherwise.',
   'Oracles show what the composition costs with true depth and elevation; “true poses at one '
