@@ -86,4 +86,9 @@ def get_ladder() -> Ladder:
       'Of 2D-MPJPE less is better. The paper\'s figures are of other pictures, of another size: '
       'compare the rows, not the levels.',
     ),
+    note=(
+      'Baselines stand on the mean of the poses that a rung\'s training draws: where those differ '
+      'between rungs, the values stand in the order of the rungs. The paper\'s figures are of '
+      'another test set (MuPoTS-3D): compare steps, not levels.'
+    ),
   )

@@ -3,11 +3,13 @@
   python -m posejax.ablate --config=configs/lifting.py --ladder=configs/lifting_ablation.py \
     --workdir=runs/lifting_ablation --seeds=0,1,2
 
+`--rungs=default` gives the tables of the default alone: one person, and scenes.
+
 Every rung but `links` differs from the default in one switch, over one flow. The rows of the seed's
 Table 1 need no ladder: they are compositions of the same poses, in every run's own report.
 """
 
-from posejax.training.ladder import Column, Ladder, Panel, Rung
+from posejax.training.ladder import Column, Grid, Ladder, Panel, Rung
 
 PA, SCENE = 'pa_mpjpe_mm', 'apart_2_both_pa_mpjpe_mm'
 _PLAIN = {
@@ -21,6 +23,57 @@ _PLAIN = {
 def _rung(name: str, title: str, **fields: object) -> Rung:
   changed = {f'lifter.{key.replace("__", ".")}': value for key, value in fields.items()}
   return Rung(name, title, _PLAIN | changed, '' if name == 'default' else 'default')
+
+
+_GROUPS = {
+  'apart_2': 'two, 0.6–2 m apart', 'close_2': 'two, 0.4–1 m', 'side_2': 'two, side by side',
+  'apart_3': 'three', 'apart_4': 'four', 'apart_5': 'five',
+}
+_ROWS = {
+  'joint': 'all lifted jointly (naive)', 'plain': 'one by one, offsets from the image',
+  'group': '+ 50-px rule', 'rotate': '+ rotation', 'published': '+ elevation: as published',
+  'ground': '**about the camera**, depth from the ground', 'size': 'depth from body size',
+  'both': 'depth from both', 'unshared': 'both, each with its own elevation',
+  'noisy_published': 'as published, noise and gaps', 'noisy_both': 'both, noise and gaps',
+  'floor': '*oracle: true poses at one depth*',
+  'oracle_published': '*oracle: true depth and θ, as published*',
+  'oracle_camera': '*oracle: true depth and θ, about the camera*',
+  'flat_published': '*flat poses, as published*', 'flat_camera': '*flat poses, about the camera*',
+}
+_SINGLE = {
+  '': 'the lifter', 'noisy_': 'the lifter, noise and gaps', 'baseline_flat_': '*flat poses*',
+  'baseline_mean_': '*mean training pose, facing the camera*', 'oracle_depth_': '*true depth*',
+}
+_SCENES = {'pa_mpjpe_mm': 'PA-MPJPE', 'se_percent': 'SE, %', 'te_mm': 'TE', 'rde_mm': 'RDE'}
+
+
+def _grids() -> tuple[Grid, ...]:
+  columns = {
+    PA: 'PA-MPJPE', 'n_mpjpe_mm': 'N-MPJPE', 'pa_mpjpe_reflection_mm': 'PA, reflection allowed',
+  }
+  return (
+    Grid('One person, mm', 'default', tuple(columns.values()), tuple(
+      (title, tuple(f'{prefix}{metric}' for metric in columns))
+      for prefix, title in _SINGLE.items()
+    )),
+    Grid('Scenes, PA-MPJPE, mm', 'default', tuple(_GROUPS.values()), tuple(
+      (title, tuple(f'{group}_{row}_pa_mpjpe_mm' for group in _GROUPS))
+      for row, title in _ROWS.items()
+    )),
+    Grid(f'{_GROUPS["apart_2"]}, mm', 'default', tuple(_SCENES.values()), tuple(
+      (_ROWS[row], tuple(f'apart_2_{row}_{metric}' for metric in _SCENES))
+      for row in ('published', 'both', 'floor', 'oracle_camera')
+    )),
+    Grid('Elevation and uncertainty', 'default', ('figure',), (
+      ('sd of θ, °', ('theta_sd_deg',)), ('true sd, °', ('theta_true_sd_deg',)),
+      ('mean error of θ, °', ('theta_error_deg',)),
+      ('correlation with the truth, %', ('theta_correlation_percent',)),
+      ('lifters of a run that the cue calls mirrored', ('lifters_called_mirrored',)),
+      ('PA-MPJPE of the half of least uncertainty, mm', ('pa_mpjpe_certain_half_mm',)),
+      ('of the other half, mm', ('pa_mpjpe_uncertain_half_mm',)),
+      ('rank correlation of uncertainty and error, %', ('uncertainty_rank_percent',)),
+    )),
+  )
 
 
 def get_ladder() -> Ladder:
@@ -60,4 +113,5 @@ def get_ladder() -> Ladder:
       Panel('PA-MPJPE, mm', PA, {'flat poses': 'baseline_flat_pa_mpjpe_mm'}),
       Panel('two people, mm', SCENE, {'published': 'apart_2_published_pa_mpjpe_mm'}),
     ),
+    step_scale=1.0, grids=_grids(),
   )

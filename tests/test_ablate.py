@@ -13,6 +13,8 @@ import pytest
 from posejax import ablate, command
 from posejax.methods.base import Interval, Method, Metric, Product, SceneSums, StagePlan
 from posejax.methods.crossmodal import METHOD, wording
+from posejax.methods.lifting import METHOD as LIFTING
+from posejax.methods.lifting import wording as lifting_wording
 from posejax.metrics import statistics
 from posejax.training import config as config_lib
 from posejax.training import ladder as ladder_lib
@@ -262,6 +264,28 @@ def test_the_second_table_by_hand(options):
   assert 'over seeds of `student.seed` alone' in ''.join(lines[:first])
 
 
+def test_a_grid_and_a_step_in_millimetres_by_hand(options):
+  text = LADDER.replace('Panel, Rung', 'Grid, Panel, Rung')
+  options.ladder.write_text(text.replace("'teacher_pck'}),),", """'teacher_pck'}),),
+    step_scale=1.0, note='In mm.', grids=(
+      Grid('people', 'high', ('near', 'far'), (('one', ('a', 'b')), ('two', ('c', ''))), 2),
+    ),"""))
+  given = {
+    ('low', 0): evaluation(60.0, (120.0,), (2.0,)), ('low', 1): evaluation(60.0, (120.0,), (2.0,)),
+    ('high', 0): evaluation(50.0, (100.0,), (2.0,), a=1.0, b=5.0, c=7.0),
+    ('high', 1): evaluation(50.0, (100.0,), (2.0,), a=2.0, c=7.0),
+  }
+  assert run(config(), options, TOY, lambda job, cfg: (given[job.rung.name, job.seed], False)) == 0
+  lines = (workdir(options) / 'table.md').read_text().splitlines()
+  # 100 / 2 − 120 / 2 mm, and no hundredfold of it.
+  assert '| -10.0 [-10.0, -10.0] on low |' in lines[3]
+  assert any(line.endswith('seeds pooled. In mm.') for line in lines)
+  first = lines.index('| people | near | far |')
+  # sd of (1, 2) is √½.
+  assert lines[first + 2] == '| one | 1.50 ± 0.71 | 5.00 |'
+  assert lines[first + 3] == '| two | 7.00 ± 0.00 | – |'
+
+
 def test_a_step_down_is_negative_and_weights_may_differ():
   # Scene by scene: first 1 of 2 and 3 of 4; second 9 of 10 and 9 of 10. 4/6 − 18/20 = −0.233.
   # Resamples: (1, 1): 0.5 − 0.9 = −0.4; (2, 2): 0.75 − 0.9 = −0.15.
@@ -332,3 +356,14 @@ def test_the_papers_figures(ladder):
     [60.1, 38.0, 66.6], [51.9, 49.6, 60.3], [81.6, 19.5, 74.7],
   ]
   assert list(given) == ['distl', 'fs']
+
+
+def test_the_ladder_of_lifting_is_of_its_configs_and_metrics():
+  lifted = runpy.run_path(str(ROOT / 'configs' / 'lifting_ablation.py'))['get_ladder']()
+  base = runpy.run_path(str(ROOT / 'configs' / 'lifting.py'))['get_config']('smoke')
+  for job in ladder_lib.jobs(lifted.rungs, (0,)):
+    job.config(lifted, base, LIFTING.rules)
+  names = [column.metric for column in (*lifted.columns, *lifted.baselines)]
+  names += [name for grid in lifted.grids for _, row in grid.rows for name in row if name]
+  for name in names:
+    lifting_wording.described(name, 1.0)

@@ -89,6 +89,24 @@ class Comparison(NamedTuple):
   note: str = ''
 
 
+class Grid(NamedTuple):
+  """Metrics of one rung laid out as a table of their own.
+
+  Attributes:
+    title: above its rows.
+    rung: name.
+    columns: titles.
+    rows: title and metrics, '' for an empty cell, of each row.
+    digits: of all.
+  """
+
+  title: str
+  rung: str
+  columns: tuple[str, ...]
+  rows: tuple[tuple[str, tuple[str, ...]], ...]
+  digits: int = 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Ladder:
   """What `posejax.ablate` runs and shows.
@@ -102,6 +120,10 @@ class Ladder:
     sweep_rungs: names of the rungs that a sweep runs if none is chosen.
     panels: plots of a sweep.
     comparison: the second table, if there is one.
+    step_scale: what a ratio of `steps_of`'s sums is multiplied by to be that metric: 100 for a
+      share in %, 1 for mm.
+    note: below the table.
+    grids: further tables.
   """
 
   seed_field: str
@@ -112,6 +134,9 @@ class Ladder:
   sweep_rungs: tuple[str, ...] = ()
   panels: tuple[Panel, ...] = ()
   comparison: Comparison | None = None
+  step_scale: float = 100.0
+  note: str = ''
+  grids: tuple[Grid, ...] = ()
 
   def __post_init__(self):
     before = set()

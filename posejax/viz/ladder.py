@@ -15,7 +15,7 @@ from matplotlib.backends import backend_agg
 from PIL import Image
 
 from posejax.metrics import statistics
-from posejax.training.ladder import Column, Ladder, Results, Rung, scene_sums
+from posejax.training.ladder import Column, Grid, Ladder, Results, Rung, scene_sums
 
 Entry = Mapping[str, Any]
 _NONE = '–'
@@ -48,14 +48,23 @@ def table(ladder: Ladder, results: Results) -> str:
   note = (
     f'{_spread_note(ladder, results)} Step: difference '
     'from the rung named, with the 95 % interval of a paired bootstrap over scenes, seeds pooled. '
-    'Baselines stand on the mean of the poses that a rung\'s training draws: where those differ '
-    'between rungs, the values stand in the order of the rungs. The paper\'s figures are of '
-    'another test set (MuPoTS-3D): compare steps, not levels.'
+    f'{ladder.note}'
   )
-  parts = [_markdown(header, rows), note]
+  parts = [_markdown(header, rows), note.strip()]
   if ladder.comparison:
     parts.append(comparison(ladder, results))
+  parts += [grid(chosen, results) for chosen in ladder.grids]
   return '\n\n'.join((*parts, _origin(results)))
+
+
+def grid(chosen: Grid, results: Results) -> str:
+  """A rung's metrics, mean ± sd over seeds, in rows and columns of their own."""
+  entries = [entry for entry in results.entries if entry['rung'] == chosen.rung]
+  rows = [
+    [title, *(_mean_sd(entries, metric, chosen.digits) for metric in metrics)]
+    for title, metrics in chosen.rows
+  ]
+  return _markdown([chosen.title, *chosen.columns], rows)
 
 
 def comparison(ladder: Ladder, results: Results) -> str:
@@ -135,7 +144,7 @@ def step(ladder: Ladder, results: Results, rung: Rung) -> str:
     scene_sums([side[seed] for seed in seeds], ladder.steps_of) for side in (ours, theirs)
   )
   found = statistics.paired_ratios(first, second)
-  mean, low, high = (100 * value for value in found)
+  mean, low, high = (ladder.step_scale * value for value in found)
   return f'{mean:+.1f} [{low:+.1f}, {high:+.1f}] on {below.name}'
 
 
