@@ -64,6 +64,11 @@ def _grids() -> tuple[Grid, ...]:
       (_ROWS[row], tuple(f'apart_2_{row}_{metric}' for metric in _SCENES))
       for row in ('published', 'both', 'floor', 'oracle_camera')
     )),
+    Grid('Eight pictures of each camera, two people, mm', 'default', tuple(_SCENES.values()), (
+      ('depth from both', tuple(f'still_2_both_{metric}' for metric in _SCENES)),
+      ('the same, elevation averaged over a camera\'s pictures',
+       tuple(f'still_2_still_{metric}' for metric in _SCENES)),
+    )),
     Grid('Elevation and uncertainty', 'default', ('figure',), (
       ('sd of θ, °', ('theta_sd_deg',)), ('true sd, °', ('theta_true_sd_deg',)),
       ('mean error of θ, °', ('theta_error_deg',)),

@@ -208,6 +208,18 @@ def pitch_of(theta: jax.Array, root: jax.Array) -> jax.Array:
   return jnp.arcsin(jnp.clip(sine, -1, 1)) - jnp.arctan(y)
 
 
+def elevation_of(pitch: jax.Array, root: jax.Array) -> jax.Array:
+  """(P,) θ at which a camera of a pitch sees pelvises: the way back from `pitch_of`.
+
+  Args:
+    pitch: (P,) rad, downwards.
+    root: (P, 2) tangents of the pelvises.
+  """
+  x, y = root[:, 0], root[:, 1]
+  sine = jnp.sin(pitch + jnp.arctan(y)) * jnp.sqrt(1 + y**2) / jnp.sqrt(1 + x**2 + y**2)
+  return -jnp.arcsin(jnp.clip(sine, -1, 1))
+
+
 def about_camera(
   points: jax.Array, theta: jax.Array, root: jax.Array, valid: jax.Array, *,
   feet: tuple[int, ...], limbs: tuple[tuple[int, int], ...], cue: Cue = 'both',

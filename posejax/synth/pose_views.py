@@ -122,7 +122,8 @@ def sample_person(
 
 
 def sample_group(
-  key: jax.Array, poses: jax.Array, cameras: CameraRange, layout: Layout
+  key: jax.Array, poses: jax.Array, cameras: CameraRange, layout: Layout,
+  camera: jax.Array | None = None,
 ) -> Views:
   """A scene: people on a ring, or side by side in a row, each turned at random.
 
@@ -132,6 +133,7 @@ def sample_group(
     cameras: where they stand.
     layout: 'apart' and 'close': neighbours on a ring 0.6–2 m or 0.4–1 m from each other (two
       people: in any direction); 'side': 0.6–2 m apart in a row across the view.
+    camera: random key of the camera: scenes of one key have one camera. From `key` where None.
 
   Returns:
     Views.
@@ -147,7 +149,7 @@ def sample_group(
   else:
     radius = gap / (2 * jnp.sin(jnp.pi / max(count, 2)))
     places = radius * _heading(2 * jnp.pi * (u[1] + order / max(count, 2)))
-  return _sample(key, poses, places, cameras)
+  return _sample(key, poses, places, cameras, camera)
 
 
 def vary_bones(
@@ -184,7 +186,8 @@ def vary_bones(
 
 
 def _sample(
-  key: jax.Array, poses: jax.Array, places: jax.Array, cameras: CameraRange
+  key: jax.Array, poses: jax.Array, places: jax.Array, cameras: CameraRange,
+  camera: jax.Array | None = None,
 ) -> Views:
   yaw_key, key = jax.random.split(key)
   yaw = jax.random.uniform(yaw_key, (len(poses),), maxval=2 * jnp.pi)
@@ -193,7 +196,7 @@ def _sample(
   people = jnp.stack([
     c * x - s * y + places[:, :1], s * x + c * y + places[:, 1:], poses[..., 2]
   ], -1)
-  u = jax.random.uniform(key, (2,))
+  u = jax.random.uniform(key if camera is None else camera, (2,))
   pitch, distance = (
     low + (high - low) * part
     for part, (low, high) in zip(u, (cameras.elevation, cameras.distance), strict=True)

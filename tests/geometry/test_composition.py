@@ -103,6 +103,9 @@ def test_own_pitches_agree_in_an_exact_scene(x64):
     for share in (True, False)
   )
   np.testing.assert_allclose(shared, alone, atol=1e-9)
+  # And the way back.
+  theta = composition.elevation_of(pitches, jnp.asarray(scene.root))
+  np.testing.assert_allclose(theta, scene.theta, atol=1e-5)
 
 
 def test_sharing_the_pitch_averages_errors_of_the_angle(x64):

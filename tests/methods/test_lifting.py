@@ -272,6 +272,25 @@ def test_all_rows_are_made_and_joint_is_not_the_same_as_plain(scene, composer):
   assert np.abs(found['joint'] - found['plain']).max() > 1e-3
 
 
+def test_pictures_of_a_camera_that_stands_still_share_its_pitch(composer):
+  config = composer.config.copy_and_resolve_references().unlock()
+  config.scenes.count = 10
+  views = people.still_views(config, {'test': BODY}, 'test')
+  # Two cameras of eight pictures are the least for ten; people move between the pictures.
+  assert views.levelled.shape == (16, 2, J, 3)
+  assert [len(set(row)) for row in np.reshape(views.pitch, (2, 8))] == [1, 1]
+  assert views.pitch[0] != views.pitch[8] and len(set(views.levelled[:, 0, 0, 0])) == 16
+  found = composer.still(views, 8)
+  # One pitch for a camera: its pictures differ from before, and both rows are whole.
+  assert np.isfinite(found['still']).all() and np.abs(found['still'] - found['both']).max() > 1e-4
+  given = compose.oracle(config, views, UNIT)
+  noisy = given._replace(theta=given.theta + 0.05 * RNG.normal(size=given.theta.shape))
+  steady = compose.steady(noisy, 8)
+  # 16 angles of a camera are averaged: errors fall to about a quarter.
+  error, before = (np.abs(x - given.theta).mean() for x in (steady, noisy.theta))
+  assert error < 0.5 * before
+
+
 def test_spoiling_moves_the_root_and_leaves_joints_out():
   pose = jnp.asarray(RNG.normal(size=(200, J, 2)), jnp.float32)
   keys = jax.random.split(jax.random.key(7), 200)

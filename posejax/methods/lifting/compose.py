@@ -7,6 +7,7 @@
   published  + elevation                           to its last
   ground, size, both    about the camera, distances from the ground, bodies' size, both
   unshared   `both` with each person's own pitch
+  still      `both` with a pitch averaged over the pictures of a camera that stands still
 
 Symbols: S scenes, P people, J joints.
 """
@@ -168,6 +169,20 @@ class Composer:
       given = given._replace(theta=clean.theta) if name.startswith('flat') else given
       found[name] = self.composed(row, given)
     return {**found, 'floor': floor(views)}
+
+  def still(self, views: Views, shots: int) -> dict[str, np.ndarray]:
+    """Rows `both` and `still`; so many scenes, one behind the other, are of one camera."""
+    given = self.read(views).given
+    shared = given._replace(theta=steady(given, shots))
+    return {'both': self.composed('both', given), 'still': self.composed('both', shared)}
+
+
+def steady(given: Given, shots: int) -> np.ndarray:
+  """(S, P) θ as one pitch of each camera says, the mean of what its people say."""
+  pitch = np.asarray(jax.vmap(composition.pitch_of)(given.theta, given.root))
+  pitch = pitch.reshape(-1, shots * pitch.shape[1]).mean(1)
+  per_person = np.repeat(pitch, shots)[:, None] * np.ones_like(given.theta)
+  return np.asarray(jax.vmap(composition.elevation_of)(per_person, given.root))
 
 
 def oracle(

@@ -52,6 +52,10 @@ def evaluate_run(
     values |= figures
     if label in ('apart_2', 'apart_4', people.REAL):
       shown.append(_scene_set(label, found, views))
+  still = people.still_views(config, products['poses'].arrays, split)
+  sums, figures = _scene_errors('still_2', composer.still(still, people.SHOTS), still)
+  scene_sums |= sums
+  values |= figures
   estimates = {
     name: statistics.bootstrap(pair.sums, pair.weights) for name, pair in scene_sums.items()
   }

@@ -10,6 +10,7 @@ else. Lengths in mm, 2D in tangents; "normalised" is tangents / (c · s̄), s̄ 
 pelvis–head-top distance.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -31,6 +32,7 @@ SKELETON = J17
 FEET = tuple(SKELETON.index(name) for name in ('r_foot', 'l_foot'))
 HEAD, NECK = SKELETON.index('head_top'), SKELETON.index('neck')
 PEOPLE = (2, 3, 4, 5)  # of the scenes that are measured
+SHOTS = 8  # pictures of a camera that stands still
 REAL = 'chi3d_2'  # scenes that real cameras saw
 
 _POSE_FIELDS = (
@@ -206,22 +208,13 @@ def views_of(
   base = jax.random.fold_in(jax.random.key(config.seed), 100 + _STREAMS[name])
   arrays: dict[str, np.ndarray] = {}
 
-  def body(key: jax.Array) -> jax.Array:
-    pick, bones = jax.random.split(key)
-    pose = pool[jax.random.randint(pick, (), 0, len(pool))]
-    # Of motion capture only sizes vary here: held-out people keep their own proportions.
-    return pose_views.vary_bones(bones, pose, SKELETON, 0.0, data.size_spread)
-
   def single(key: jax.Array) -> pose_views.Views:
     body_key, key = jax.random.split(key)
-    return pose_views.sample_person(key, body(body_key), cameras(config), data.reach_mm)
+    return pose_views.sample_person(key, _body(config, pool, body_key), cameras(config),
+                                    data.reach_mm)
 
   def group(layout: pose_views.Layout, count: int):
-    def one(key: jax.Array) -> pose_views.Views:
-      body_key, key = jax.random.split(key)
-      people = jax.vmap(body)(jax.random.split(body_key, count))
-      return pose_views.sample_group(key, people, cameras(config), layout)
-    return one
+    return lambda key: _group(config, pool, layout, count, key)
 
   makers = {'single': (single, config.scenes.single)}
   for layout, count in groups():
@@ -235,6 +228,38 @@ def views_of(
     ))
     arrays |= _named(REAL, real_views(frames, config.scenes.count))
   return arrays
+
+
+def _body(config: ml_collections.ConfigDict, pool: jax.Array, key: jax.Array) -> jax.Array:
+  pick, bones = jax.random.split(key)
+  pose = pool[jax.random.randint(pick, (), 0, len(pool))]
+  # Of motion capture only sizes vary here: held-out people keep their own proportions.
+  return pose_views.vary_bones(bones, pose, SKELETON, 0.0, config.data.size_spread)
+
+
+def _group(
+  config: ml_collections.ConfigDict, pool: jax.Array, layout: pose_views.Layout, count: int,
+  key: jax.Array, camera: jax.Array | None = None,
+) -> pose_views.Views:
+  body_key, key = jax.random.split(key)
+  people = jax.vmap(lambda k: _body(config, pool, k))(jax.random.split(body_key, count))
+  return pose_views.sample_group(key, people, cameras(config), layout, camera)
+
+
+def still_views(
+  config: ml_collections.ConfigDict, poses: dict[str, np.ndarray], name: str
+) -> pose_views.Views:
+  """Pairs before cameras that stand still: `SHOTS` pictures of each, other people in each.
+
+  Returns:
+    Views with leading axis S, `scenes.count` or a little more, a camera's behind each other.
+  """
+  pool, cameras_count = jnp.asarray(poses[name]), -(-config.scenes.count // SHOTS)
+  base = jax.random.fold_in(jax.random.key(config.seed), 200 + _STREAMS[name])
+  keys = jax.random.split(base, cameras_count * SHOTS)
+  shared = jax.random.split(jax.random.fold_in(base, 1), cameras_count)
+  make = jax.jit(jax.vmap(functools.partial(_group, config, pool, 'apart', 2)))
+  return jax.tree.map(np.asarray, make(keys, shared[np.arange(len(keys)) // SHOTS]))
 
 
 def _named(label: str, views: pose_views.Views) -> dict[str, np.ndarray]:

@@ -25,6 +25,7 @@ _ROW_WORDS = {
   'ground': 'about the camera, depth from the ground',
   'size': 'about the camera, depth from body size',
   'both': 'about the camera, ground and size', 'unshared': 'the same, each with its own elevation',
+  'still': 'about the camera, elevation averaged over its pictures',
   'noisy_published': 'as published, noise and missing joints',
   'noisy_both': 'about the camera, noise and missing joints',
   'oracle_published': 'oracle: true depth and θ, as published',
@@ -46,8 +47,9 @@ _LAYOUTS = {
   'close': 'in any direction, 0.4–1 m between neighbours',
   'side': 'side by side, 0.6–2 m between neighbours',
   'chi3d': 'of CHI3D before its own cameras',
+  'still': 'as before, eight pictures of each camera, other people in each',
 }
-_GROUPS = ('apart_2', 'close_2', 'side_2', 'apart_3', 'apart_4', 'apart_5', 'chi3d_2')
+_GROUPS = ('apart_2', 'close_2', 'side_2', 'apart_3', 'apart_4', 'apart_5', 'still_2', 'chi3d_2')
 _OTHERS = {
   'pa_mpjpe_below_flat_mm': ('mm', 'PA-MPJPE of flat poses less that of the lifter'),
   'theta_sd_deg': ('°', 'standard deviation of the elevations that the lifter says'),
@@ -137,11 +139,12 @@ def tables(names: Iterable[str]) -> tuple[Table, ...]:
     cells(SINGLE.values(), _SINGLE_COLUMNS),
   )]
   for group in _GROUPS:
-    if f'{group}_both_pa_mpjpe_mm' in there:
+    rows = [row for row in _ROW_WORDS if f'{group}_{row}_pa_mpjpe_mm' in there]
+    if rows:
       result.append(Table(
         group_title(group), 'mm, but for the share of the size.', tuple(_SCENE_COLUMNS.values()),
-        tuple(_ROW_WORDS.values()),
-        cells([f'{group}_{row}_' for row in _ROW_WORDS], _SCENE_COLUMNS),
+        tuple(_ROW_WORDS[row] for row in rows),
+        cells([f'{group}_{row}_' for row in rows], _SCENE_COLUMNS),
       ))
   certain = [name for name in _OTHERS if name in there and 'certain' in name]
   result.append(Table(
