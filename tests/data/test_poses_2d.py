@@ -1,6 +1,7 @@
 """Users' 2D poses: joints by name, gaps, three formats, and files that are none."""
 
 import json
+import random
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from posejax.data import poses_2d
 from posejax.data.poses_2d import Poses2dError
 from posejax.geometry.skeleton import COCO17, J17
+from tests.data import fuzz_poses
 
 RNG = np.random.default_rng(0)
 PERSON = RNG.uniform(10, 500, (17, 2)).round(2)
@@ -139,3 +141,14 @@ def test_folders_that_cannot_be_used(tmp_path):
   write(tmp_path / 'a.json', {'people': [{'pose_keypoints_2d': [1, 2, 3]}]})
   with pytest.raises(Poses2dError, match='expected 75 or 54 numbers'):
     poses_2d.read(tmp_path)
+
+
+@pytest.mark.parametrize('name', list(fuzz_poses.sound()))
+def test_mutated_files_are_read_or_refused_in_a_line(tmp_path, name):
+  data = fuzz_poses.sound()[name]
+  assert fuzz_poses.attempt(tmp_path, name, data) == 'read'
+  found = [
+    fuzz_poses.attempt(tmp_path, name, fuzz_poses.mutate(data, random.Random(seed)))
+    for seed in range(12)
+  ]
+  assert 'refused' in found
