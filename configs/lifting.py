@@ -58,6 +58,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'elevation': 5.0, 'parts': 0.0,
       },
     },
+    'choice': {'by': 'consistency'},
     'scenes': {'single': 2000, 'count': 300, 'noise': 5.0, 'missing': 0.1},
   })
   for name in filter(None, preset.split(',')):

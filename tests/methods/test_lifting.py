@@ -353,6 +353,40 @@ def test_the_lifters_start_as_mirror_images():
   assert float(total) / B == pytest.approx(sum(map(float, each)), rel=1e-5)
 
 
+def test_who_is_kept_is_the_best_of_those_upright(monkeypatch):
+  monkeypatch.setattr(people, 'groups', lambda: (('close', 2), ('apart', 2)))
+  config = changed(count=4)
+  config.scenes.count, config.scenes.single = 8, 8
+  networks = {f'lifter_{i}': lifter_params(config, seed=i) for i in range(4)}
+  arrays = {
+    'validation': BODY, 'train': BODY, 'unit': np.float32(UNIT),
+    'ratios': np.ones(people.SKELETON.num_limbs, np.float32),
+  }
+  products = {
+    'poses': people.Product(arrays=arrays), 'parts': people.Product(),
+    'flow': people.Product(params={'flow': frozen_of(config)['flow']}),
+    'validation': people.Product(arrays=people.views_of(config, arrays, 'validation')),
+    'lifter': people.Product(params=networks),
+  }
+  orders = []
+  for by in lift.CHOICES:
+    config.choice.by = by
+    found = lift.choose(config, products)
+    scores = {
+      lift.CONSISTENCY: found.arrays['spread'],
+      lift.LIKELIHOOD: found.arrays['nll'] + config.lifter.weights.bone * found.arrays['bone'],
+    }[by]
+    orders.append(list(np.argsort(scores)))
+    upright = found.arrays['cue'] < 0
+    assert upright.any() and not upright.all()
+    expected = min(np.flatnonzero(upright), key=lambda i: scores[i])  # noqa: B023
+    assert found.arrays['chosen'] == expected
+    jax.tree.map(
+      np.testing.assert_array_equal, found.params['lifter'], networks[f'lifter_{expected}']
+    )
+  assert orders[0] != orders[1]  # they are two rules
+
+
 def test_a_lifters_gradient_clips_no_other():
   """Adam forgives a factor that stays: so one that comes and goes."""
   config = changed(count=2, clip=1.0, l2=0.0)

@@ -141,6 +141,7 @@ def _angles(composer: compose.Composer, products, views: Views) -> dict[str, flo
   for i, name in enumerate(lift.names(composer.config)):
     values |= {
       f'{name}_nll_median': float(choice['nll'][i]), f'{name}_bone': float(choice['bone'][i]),
+      f'{name}_spread': float(choice['spread'][i]),
       f'{name}_cue_percent': 100 * float(choice['cue'][i]),
     }
   return values

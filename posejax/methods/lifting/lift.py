@@ -3,7 +3,10 @@
 Near orthography every 2D pose has two readings, depth and θ or both negated: a run may end in the
 wrong one for all poses. So several lifters are trained on the same batches from other weights; the
 second starts as the first's mirror image. Kept is, of those whose θ rises as the cue below says,
-the one of lowest NLL + bone loss on held-out 2D poses (spec/lifting.md). No 3D is looked at.
+the one that says most nearly the same from all sides (`uncertainty`) of held-out 2D poses [R], or
+with `choice.by` likelihood the one of lowest NLL + bone loss (spec/lifting.md). Of six lifters of
+three runs the former was in the order of their errors on validation, the latter was not. It cannot
+tell a mirrored lifter, which is as consistent: the cue must. No 3D is looked at.
 
 The cue: of two people in one picture the one whose pelvis is lower is seen from farther above, so
 its θ is smaller. The sign of the correlation of the differences tells the mirror [R]; the sign of
@@ -31,12 +34,13 @@ from posejax.methods.base import (
   Stage,
   StagePlan,
 )
-from posejax.methods.lifting import people, prior, schedule, step
+from posejax.methods.lifting import people, prior, schedule, step, uncertainty
 from posejax.metrics import pose as pose_metrics
 from posejax.models import lifter as lifter_lib
 
 _JUDGED = 512  # held-out poses of a look
 _CUES = ('apart_2', 'close_2')
+CONSISTENCY, LIKELIHOOD = CHOICES = ('consistency', 'likelihood')
 
 
 def plan() -> StagePlan:
@@ -50,9 +54,9 @@ def plan() -> StagePlan:
 def choice_plan() -> StagePlan:
   """The stage that chooses."""
   return StagePlan(
-    'choice', fields=('lifter', 'c', *people.VIEW_FIELDS),
+    'choice', fields=('choice', 'lifter', 'c', *people.VIEW_FIELDS),
     reads=('poses', 'flow', 'parts', 'validation', 'lifter'), seeds=('seed', 'lifter.seed'),
-    make=choose,
+    make=choose, version=2,
   )
 
 
@@ -198,7 +202,7 @@ def choose(config: ml_collections.ConfigDict, products: dict[str, Product]) -> P
   """Keeps one lifter; the scores of all as arrays in their order.
 
   Returns:
-    The chosen network as 'lifter'; nll, bone, cue (K,) and chosen ().
+    The chosen network as 'lifter'; nll, bone, spread, cue (K,) and chosen ().
   """
   frozen, unit = frozen_of(config, products), float(products['poses'].arrays['unit'])
   seen = prior.held_out(config, products)
@@ -219,21 +223,22 @@ def choose(config: ml_collections.ConfigDict, products: dict[str, Product]) -> P
       lift_poses(config, params, jnp.asarray(normalised(config, views, unit)).reshape(
         -1, people.SKELETON.num_joints, 2))[2] for views in scenes
     ]
-    return nll, values['bone'], *thetas
+    return nll, values['bone'], jnp.median(uncertainty.spread(config, params, seen)), *thetas
 
   rows = []
   for name in names(config):
-    nll, bone, *thetas = score(products['lifter'].params[name])
+    nll, bone, spread, *thetas = score(products['lifter'].params[name])
     cue = np.mean([
       cue_correlation(np.asarray(theta).reshape(views.theta.shape), views.rays[:, :, 0, 1])
       for theta, views in zip(thetas, scenes, strict=True)
     ])
-    rows.append((float(nll), float(bone), float(cue)))
-  nll, bone, cue = np.array(rows, np.float32).T
-  chosen = best(nll + config.lifter.weights.bone * bone, cue, config.lifter.use_cue)
+    rows.append((float(nll), float(bone), float(spread), float(cue)))
+  nll, bone, spread, cue = np.array(rows, np.float32).T
+  by = {CONSISTENCY: spread, LIKELIHOOD: nll + config.lifter.weights.bone * bone}
+  chosen = best(by[config.choice.by], cue, config.lifter.use_cue)
   return Product(
     params={'lifter': products['lifter'].params[names(config)[chosen]]},
-    arrays={'nll': nll, 'bone': bone, 'cue': cue, 'chosen': np.int32(chosen)},
+    arrays={'nll': nll, 'bone': bone, 'spread': spread, 'cue': cue, 'chosen': np.int32(chosen)},
   )
 
 

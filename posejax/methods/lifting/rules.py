@@ -1,6 +1,7 @@
 """What every field of a lifting config may hold; the trainer refuses all else."""
 
 from posejax.methods.fields import Choice, Fits, Interval, Items, Rule, Text
+from posejax.methods.lifting.lift import CHOICES
 from posejax.methods.lifting.people import SKELETON
 from posejax.methods.lifting.schedule import DECAYS
 from posejax.methods.lifting.step import TERMS
@@ -60,6 +61,7 @@ RULES: dict[str, Rule] = {
   'lifter.blocks': Interval(1, 16, whole=True), 'lifter.input_scale': Interval(0.01, 1000),
   'lifter.count': Interval(1, 9, whole=True), 'lifter.mirror_start': _SWITCH,
   'lifter.use_cue': _SWITCH, 'lifter.std_floor': Interval(0, 1), 'lifter.resample': _SWITCH,
+  'choice.by': Choice(CHOICES),
   **{f'lifter.weights.{name}': _WEIGHT for name in TERMS},
 
   'scenes.single': _COUNT, 'scenes.count': _COUNT, 'scenes.noise': Interval(0, 100),

@@ -102,6 +102,8 @@ def _meaning(name: str) -> tuple[str, str]:
       return 'nats', 'median NLL of the turned poses of held-out people'
     if name.endswith('_bone'):
       return '', 'bone loss on held-out people'
+    if name.endswith('_spread'):
+      return '', 'median uncertainty on held-out people, pelvis–head lengths'
     return '%', (
       'correlation of θ with the pelvis\'s height in the picture, over pairs of people of one '
       'picture: positive for a mirrored lifter'
@@ -158,10 +160,13 @@ def tables(names: Iterable[str]) -> tuple[Table, ...]:
     tuple((name,) for name in angles),
   ))
   lifters = sorted({name[: len('lifter_0')] for name in there if name.startswith('lifter_')})
-  fields = {'nll_median': 'NLL', 'bone': 'bone loss', 'cue_percent': 'cue, %'}
+  fields = {
+    'nll_median': 'NLL', 'bone': 'bone loss', 'spread': 'uncertainty', 'cue_percent': 'cue, %',
+  }
   result.append(Table(
-    'The lifters of this run', 'Kept is the lowest sum of NLL and weighted bone loss among those '
-    'that the elevation cue does not call mirrored.', tuple(fields.values()), tuple(lifters),
+    'The lifters of this run', 'Kept is, among those that the elevation cue does not call '
+    'mirrored, the one of the lowest uncertainty (`choice.by` consistency) or of the lowest sum of '
+    'NLL and weighted bone loss (likelihood).', tuple(fields.values()), tuple(lifters),
     cells([f'{name}_' for name in lifters], fields),
   ))
   return tuple(result)
