@@ -379,7 +379,7 @@ def test_who_is_kept_is_the_best_of_those_upright(monkeypatch):
     orders.append(list(np.argsort(scores)))
     upright = found.arrays['cue'] < 0
     assert upright.any() and not upright.all()
-    expected = min(np.flatnonzero(upright), key=lambda i: scores[i])  # noqa: B023
+    expected = min(np.flatnonzero(upright), key=lambda i: scores[i])
     assert found.arrays['chosen'] == expected
     jax.tree.map(
       np.testing.assert_array_equal, found.params['lifter'], networks[f'lifter_{expected}']
