@@ -44,7 +44,8 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     # LInKs' flows of the lifter's parts; 0 steps leave them out.
     'parts': {'batch': 64, 'steps': 0},
     'infill': {
-      'width': 256, 'noise': 0.0125, 'missing': 0.3, 'batch': 64, 'steps': 4000,
+      'width': 256, 'noise': 0.0125, 'missing': 0.3, 'without_ends': 0.25, 'batch': 256,
+      'steps': 16_000,
       'learning_rate': 1e-3, 'decay': 'cosine', 'epoch': 1000, 'warmup': 100, 'l2': 0.0,
       'clip': 5.0,
     },

@@ -5,8 +5,10 @@
 
 `--rungs=default` gives the tables of the default alone: one person, and scenes.
 
-Every rung but `links` differs from the default in one switch, over one flow. The rows of the seed's
-Table 1 need no ladder: they are compositions of the same poses, in every run's own report.
+Rungs differ from the default in one switch, but for `links` and `legs_torso` (the kind, with the
+blocks that LInKs gives it) and `no_elevation` (the term and its floor). The flow is one, or where
+poses are sampled from it one that learned from its samples too. The rows of the seed's Table 1 need
+no ladder: they are compositions of the same poses, in every run's own report.
 """
 
 from posejax.training.ladder import Column, Grid, Ladder, Panel, Rung
@@ -16,12 +18,14 @@ _PLAIN = {
   'lifter.weights.relift_3d': 1.0, 'lifter.weights.relift_2d': 1.0, 'lifter.weights.deform': 1.0,
   'lifter.weights.bone': 50.0, 'lifter.weights.elevation': 5.0, 'lifter.std_floor': 0.12,
   'lifter.clip': 5.0, 'lifter.input_scale': 20.0, 'lifter.count': 2, 'lifter.kind': 'single',
-  'lifter.blocks': 2, 'lifter.resample': False,
+  'lifter.blocks': 2, 'lifter.resample': False, 'flow.resample': False,
 }
 
 
 def _rung(name: str, title: str, **fields: object) -> Rung:
   changed = {f'lifter.{key.replace("__", ".")}': value for key, value in fields.items()}
+  # Poses are sampled from a flow that learned from its own samples too (LInKs).
+  changed['flow.resample'] = bool(fields.get('resample'))
   return Rung(name, title, _PLAIN | changed, '' if name == 'default' else 'default')
 
 

@@ -111,6 +111,8 @@ def to_j17(
 
 
 def _json(path: pathlib.Path) -> Any:
+  if path.exists() and not path.is_file():  # a pipe would be waited for
+    raise Poses2dError(f'{path}: is no file')
   with path.open('rb') as file:
     data = file.read(MAX_FILE_BYTES + 1)
   if len(data) > MAX_FILE_BYTES:

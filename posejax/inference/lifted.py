@@ -100,8 +100,10 @@ def _of_pictures(path: pathlib.Path) -> bool:
 def _photographs(
   path: pathlib.Path, poses: Poses2d, options: Options
 ) -> tuple[list[Given], list[str]]:
-  for name in ('fps', 'still'):
-    if getattr(options, name):
+  for name, given in (
+    ('fps', options.fps), ('still', options.still), ('every', options.every > 1),
+  ):
+    if given:
       raise UsageError(f'--{name} is for videos; {path} holds photographs')
   found, skipped = [], []
   taken: dict[str, int] = {}  # name → how many pictures are called so

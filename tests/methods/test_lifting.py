@@ -353,6 +353,58 @@ def test_the_lifters_start_as_mirror_images():
   assert float(total) / B == pytest.approx(sum(map(float, each)), rel=1e-5)
 
 
+@pytest.mark.parametrize('weight, steps, kind, words', [
+  (1.0, 0, 'legs_torso', 'both above 0'), (0.0, 5, 'left_right', 'both above 0'),
+  (1.0, 5, 'single', 'one lifter has no parts'), (1.0, 5, 'left_right', ''),
+])
+def test_flows_of_parts_are_trained_where_they_are_read(weight, steps, kind, words):
+  config = changed(kind=kind)
+  config.lifter.weights.parts, config.parts.steps = weight, steps
+  if not words:
+    config_lib.validate(config, METHOD.rules)
+  else:
+    with pytest.raises(config_lib.ConfigError, match=words):
+      config_lib.validate(config, METHOD.rules)
+
+
+def test_flows_of_parts_learn_and_are_read_by_the_step():
+  config = changed(kind='legs_torso')
+  config.lifter.weights.parts, config.parts.steps = 2.0, 4
+  frozen = frozen_of(config)
+  products = {
+    'poses': people.Product(arrays={
+      **{name: frozen[name] for name in ('train', 'unit', 'ratios')}, 'validation': BODY,
+    }),
+    'flow': people.Product(params={'flow': frozen['flow']}),
+  }
+  stage = prior.build_parts(config, products)
+  params, _ = stage.init(jax.random.key(0))
+  # Legs have the root, whose two numbers are left out; the torso has none.
+  rows = prior.part_shapes(config)
+  dims = {name: prior.part_flow(config, chosen).dims for name, chosen in rows.items()}
+  assert dims == {'legs': 2 * (len(rows['legs']) - 1), 'torso': 2 * len(rows['torso'])}
+  keys = jax.random.split(jax.random.key(1), 4)
+  batch = stage.sources['poses'].device(stage.frozen, {}, keys)
+  assert len(batch['poses']) == 8  # real ones, and those that the whole flow makes of them
+  context = Context(params, {}, stage.frozen, jax.random.key(2), ONE_DEVICE)
+  terms = stage.sources['poses'].losses(context, batch).terms
+  frozen = {**stage.frozen, 'parts': params}
+  found = step.turned(config, lifter_params(config), a_batch(config, frozen), ONE_DEVICE)
+  values = step.terms_of(config, found, frozen)
+  # By hand: each part's NLL of its joints of the turned poses, divided by the spread.
+  expected = 0.0
+  for name, chosen in rows.items():
+    flow = prior.flow_lib.Flow(prior.part_flow(config, chosen))
+    kept = [j for j in chosen if j]
+    x = np.asarray(found.seen)[:, kept].reshape(len(found.seen), -1) / frozen['spread']
+    expected += float(prior.flow_lib.nll(*flow.apply({'params': params[name]}, x)).mean())
+    assert np.isfinite(terms[name][0]) and terms[name][1] == 8
+  assert float(values['parts']) == pytest.approx(expected, rel=1e-4)
+  assert float(step.total(config, values) - step.total(config, {**values, 'parts': 0.0})) == (
+    pytest.approx(2 * expected, rel=1e-3)
+  )
+
+
 def test_who_is_kept_is_the_best_of_those_upright(monkeypatch):
   monkeypatch.setattr(people, 'groups', lambda: (('close', 2), ('apart', 2)))
   config = changed(count=4)

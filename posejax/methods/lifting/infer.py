@@ -22,6 +22,7 @@ from posejax.methods.lifting import infill, lift, people
 
 LEAST_SEEN = 6  # joints of a person, the pelvis among them
 _BATCH = 32
+_RECTIFY = jax.jit(lifting.rectify)
 
 
 def lifter(
@@ -32,7 +33,9 @@ def lifter(
   Returns:
     (rays (F, P, J, 2) tangents, seen (F, P, J) bool, still) → joints (F, P, J, 3) mm in camera
     axes, and (F, P) bool who could be lifted. `still` says that one camera that does not move took
-    all frames: its pitch is then averaged over them. Joints that are seen stay on their rays.
+    all frames: its pitch is then averaged over them. Joints that are seen stay on their rays; depth
+    and elevation are read off poses that `infill` made whole and smooth, as the evaluation's of
+    noise and gaps are. A run without it lifts whole poses alone.
   """
   networks = {
     'lifter': products['choice'].params['lifter'],
@@ -44,7 +47,8 @@ def lifter(
 
   def run(rays: np.ndarray, seen: np.ndarray, still: bool) -> tuple[np.ndarray, np.ndarray]:
     rays, seen = np.asarray(rays, np.float32), np.asarray(seen, bool)
-    valid = seen[..., 0] & (seen.sum(-1) >= LEAST_SEEN)
+    least = LEAST_SEEN if networks['infill'] else seen.shape[-1]
+    valid = seen[..., 0] & (seen.sum(-1) >= least)
     if not valid.any():
       return np.zeros((*seen.shape, 3), np.float32), valid
     scale = _file_scale(rays, seen, valid, known['trunk'])
@@ -67,7 +71,9 @@ def _file_scale(rays, seen, valid, trunk: float) -> float:
   whole = valid & seen[..., people.NECK]
   if not whole.any():
     return 1.0
-  length = np.linalg.norm(rays[..., people.NECK, :] - rays[..., 0, :], axis=-1)[whole]
+  # About the pelvis's ray, as the training's are: beside the axis all lengths are larger.
+  turned = np.asarray(_RECTIFY(rays, rays[..., 0, :]))
+  length = np.linalg.norm(turned[..., people.NECK, :], axis=-1)[whole]
   return float(max(length.mean(), 1e-4) / trunk)
 
 
@@ -75,14 +81,14 @@ def _read(config, networks: dict[str, Any], unit: float, rows: dict[str, jax.Arr
   """Points (F, P, J, 3) at the nominal distance, pitch (F, P) each person's, root (F, P, 2)."""
   rays, seen, scale = rows['rays'], rows['seen'], rows['scale'][:, None]
   root = rays[:, :, 0]
-  centred = people.centred(config, rays, lifting.rectify(rays, root))
-  factor = config.c * unit * jnp.maximum(scale, 1e-6)
-  flat = (centred / factor[..., None, None]).reshape(-1, *centred.shape[2:])
-  marks = seen.reshape(-1, seen.shape[2])
-  filled = infill.complete(config, networks['infill'], flat, marks)
-  poses = jnp.where(marks[..., None], flat, filled)
-  _, depth, theta = lift.lift_poses(config, networks['lifter'], poses)
-  turned = poses.reshape(centred.shape) * factor[..., None, None]
+  rectified = lifting.rectify(rays, root)
+  centred = people.centred(config, rays, rectified)
+  factor = config.c * unit * jnp.maximum(scale, 1e-6)[..., None, None]
+  flat = (centred / factor).reshape(-1, *centred.shape[2:])
+  filled = infill.complete(config, networks['infill'], flat, seen.reshape(flat.shape[:2]))
+  _, depth, theta = lift.lift_poses(config, networks['lifter'], filled)
+  # However the lifter was given them, the points lie on the rays.
+  turned = jnp.where(seen[..., None], rectified, filled.reshape(centred.shape) * factor)
   depth, theta = depth.reshape(seen.shape), theta.reshape(root.shape[:2])
   points = jax.vmap(composition.camera_points)(turned, root, depth, 1 / (unit * rows['scale']))
   return points, jax.vmap(composition.pitch_of)(theta, root), root

@@ -1,8 +1,9 @@
 """Gaps and noise in 2D poses: stage `infill`, a network from what is seen to the whole pose.
 
 LInKs fills in occluded joints with networks of their own [C]; this is one for all sets of joints
-[R], trained on projected poses with noise and joints left out. `infill.steps` = 0 leaves it out:
-joints that are missing then stay at the root.
+[R], trained on projected poses with noise and joints left out, in a share of them
+(`infill.without_ends`) the head top and both feet, which COCO's key points lack. `infill.steps` = 0
+leaves it out: joints that are missing then stay at the root.
 """
 
 from typing import Any
@@ -28,6 +29,8 @@ from posejax.methods.lifting import people, schedule
 from posejax.models.lifter import Infill
 
 JOINTS = people.SKELETON.num_joints
+# What COCO's key points lack of every person.
+_ENDS = np.array([name in ('head_top', 'r_foot', 'l_foot') for name in people.SKELETON.joints])
 # A person is about this many pelvis–head lengths tall.
 _TALL = 2.4
 
@@ -88,9 +91,10 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
 
     def one(key: jax.Array, pose: jax.Array):
       spoil_key, key = jax.random.split(jax.random.fold_in(key, 3))
-      u = jax.random.uniform(key, (2,))
+      u = jax.random.uniform(key, (3,))
       noise = settings.noise * _TALL / config.c * u[0]
-      return spoil(spoil_key, pose, noise, settings.missing * u[1])
+      moved, seen = spoil(spoil_key, pose, noise, settings.missing * u[1])
+      return moved, seen & ~(jnp.asarray(_ENDS) & (u[2] < settings.without_ends))
 
     given, seen = jax.vmap(one)(keys, whole)
     return {'whole': whole, 'given': given, 'seen': seen}

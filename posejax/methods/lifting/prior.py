@@ -33,6 +33,9 @@ from posejax.models import lifter as lifter_lib
 
 JOINTS = people.SKELETON.num_joints
 _SEEN = 2048  # held-out poses of a validation
+# What is folded into an example's key. `people.rays_of` splits that key, and a split's i-th key is
+# the fold of i: small numbers would repeat its draws.
+_NOISE, _SAMPLED = 16, 17
 
 
 def plan() -> StagePlan:
@@ -120,7 +123,7 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     return {'flow': flow.init(key, jnp.zeros((1, flow.config.dims)))['params']}, {}
 
   def device(frozen: Any, host: Any, keys: jax.Array) -> dict[str, jax.Array]:
-    noise_keys = jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys)
+    noise_keys = jax.vmap(lambda key: jax.random.fold_in(key, _NOISE))(keys)
     noise = jax.vmap(lambda key: jax.random.normal(key, (flow.config.dims,)))(noise_keys)
     return {'x': inputs(frozen, people.draw(config, frozen, keys)), 'noise': noise}
 
@@ -192,7 +195,7 @@ def sampled(
   """LInKs' sampling: (B, J, 2) normalised poses near given ones, without gradient."""
   whole = shape(config)
   noise = jax.vmap(
-    lambda key: jax.random.normal(jax.random.fold_in(key, 2), (whole.dims,))
+    lambda key: jax.random.normal(jax.random.fold_in(key, _SAMPLED), (whole.dims,))
   )(keys)
   x = inputs(frozen, poses)
   near = flow_lib.resample(whole, frozen['flow'], x, noise, config.flow.spread)

@@ -27,6 +27,14 @@ def _training(name: str) -> dict[str, Rule]:
   }
 
 
+def _parts_problem(weight: float, steps: int, kind: str) -> str:
+  if not weight and not steps:
+    return ''
+  if kind == 'single':
+    return 'needs lifter.kind left_right or legs_torso: one lifter has no parts'
+  return '' if weight and steps else 'goes with parts.steps: both above 0, or both 0'
+
+
 def _one_folder(chi3d: str, mocap: str) -> str:
   both = chi3d and mocap
   return f'stands beside config.data.mocap = {mocap!r}: give one of the two' if both else ''
@@ -56,6 +64,7 @@ RULES: dict[str, Rule] = {
   'parts.batch': _BATCH, 'parts.steps': _STEPS,
 
   **_training('infill'), 'infill.noise': _SHARE, 'infill.missing': _SHARE,
+  'infill.without_ends': _SHARE,
 
   **_training('lifter'), 'lifter.seed': _SEED, 'lifter.kind': Choice(KINDS),
   'lifter.blocks': Interval(1, 16, whole=True), 'lifter.input_scale': Interval(0.01, 1000),
@@ -63,6 +72,7 @@ RULES: dict[str, Rule] = {
   'lifter.use_cue': _SWITCH, 'lifter.std_floor': Interval(0, 1), 'lifter.resample': _SWITCH,
   'choice.by': Choice(CHOICES),
   **{f'lifter.weights.{name}': _WEIGHT for name in TERMS},
+  'lifter.weights.parts': Fits(_WEIGHT, _parts_problem, ('parts.steps', 'lifter.kind')),
 
   'scenes.single': _COUNT, 'scenes.count': _COUNT, 'scenes.noise': Interval(0, 100),
   'scenes.missing': _SHARE,

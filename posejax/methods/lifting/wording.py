@@ -73,8 +73,13 @@ NOTES = (
   'Scenes: all people as one rigid body under one similarity. SE: size of the pelvis-centred '
   'poses; TE: norm of the mean absolute error of the pelvises; RDE: error of the pelvises\' '
   'displacement, over all pairs.',
+  'The joints are those of J17: J15 with the tips of both feet, which H3.6M-17 lacks, in the '
+  'place of its spine and nose. Figures of papers are of that set, and of other data.',
+  'As published, each person is levelled in the frame of its own ray: people beside the axis keep '
+  'an error of their heading, about the angle of the ray.',
   'Sets are held out by action (motion capture), by people (the test of CHI3D) or by family of '
-  'motion; the lifter was chosen by held-out 2D poses alone.',
+  'motion (the test alone: validation has the training\'s families); the lifter was chosen by '
+  'held-out 2D poses alone.',
   'Noise: a standard deviation of 5 px for a person 400 px tall, 10 % of the joints missing, the '
   'pelvis never, unless the config says otherwise.',
   'Oracles show what the composition costs with true depth and elevation; “true poses at one '
