@@ -21,7 +21,7 @@ from posejax.inference import schema
 from posejax.inference.smoothing import OneEuro
 from posejax.methods import lifting
 from posejax.methods.base import Method, Product, StagePlan
-from posejax.methods.lifting import step
+from posejax.methods.lifting import infill, step
 from posejax.models import lifter as lifter_lib
 from posejax.training import stages
 from tests.inference import toy_run
@@ -44,6 +44,15 @@ def make_networks(config, products):
   return Product(params={'lifter': params})
 
 
+def make_infill(config, products):
+  """What is seen as it is, what is missing at the root."""
+  if not config.infill.steps:
+    return Product()
+  example = jnp.zeros((1, 17, 2)), jnp.ones((1, 17), bool)
+  params = infill.network(config).init(jax.random.key(2), *example)['params']
+  return Product(params={'infill': jax.tree.map(jnp.zeros_like, params)})
+
+
 def method():
   """The networks that are not trained; compiled once for all runs of it."""
   shared = []
@@ -60,7 +69,7 @@ def method():
         'unit': np.float32(0.13), 'trunk': np.float32(0.09), 'body': np.float32(4500),
         'mean': np.zeros((17, 3), np.float32),
       })),
-      StagePlan('infill', fields=('seed',), make=lambda *_: Product()),
+      StagePlan('infill', fields=('infill',), make=make_infill),
       StagePlan('choice', fields=('seed',), make=make_networks),
     ),
     lifting.METHOD.rules, skeleton=J17, lift=lift,
@@ -73,7 +82,6 @@ METHOD = method()
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory):
   config = runpy.run_path('configs/lifting.py')['get_config']('smoke').unlock()
-  config.infill.steps = 0
   folder = tmp_path_factory.mktemp('run')
   stages.run(METHOD, config.lock(), folder)
   return folder
@@ -147,6 +155,23 @@ def damaged(path):
   data[start : start + 4] = b'\xff' * 4
   path.write_bytes(data)
   return path
+
+
+def test_a_run_without_infill_lifts_whole_poses_alone(tmp_path, monkeypatch, capsys):
+  plain = method()
+  monkeypatch.setattr(infer, 'METHODS', {'lifting': plain})
+  config = runpy.run_path('configs/lifting.py')['get_config']('smoke').unlock()
+  config.infill.steps = 0
+  stages.run(plain, config.lock(), tmp_path / 'run')
+  joints = np.random.default_rng(0).uniform(100, 400, (2, 2, 17, 2))
+  joints[1, 1, 5] = np.nan
+  np.savez(
+    tmp_path / 'a.npz', joints=joints, names=np.array(J17.joints), size=np.array([640, 480])
+  )
+  assert go(tmp_path / 'run', tmp_path / 'a.npz', tmp_path / 'out') == 0
+  scene = schema.load(tmp_path / 'out' / 'a.npz.json')
+  assert [int(frame.people.valid.sum()) for frame in scene.frames] == [2, 1]
+  assert '1 of the 2D poses' in ' '.join(lines(capsys))
 
 
 def test_coco_pictures_are_photographs(checkpoint, tmp_path, capsys):

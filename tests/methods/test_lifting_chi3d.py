@@ -1,6 +1,7 @@
 """Lifting from a copy of CHI3D: its poses as the sets, its pairs before their own cameras."""
 
 import runpy
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +59,19 @@ def test_the_folder_and_the_share_decide_all_stages(copy):
   for data in ({'chi3d': ''}, {'chi3d_validation': 0.3}):
     other = stages.stage_keys(METHOD, config_of(copy, **data))
     assert not set(first.values()) & set(other.values())
+  # What a figure is made with, and what it is made of, decide no training.
+  louder = config_of(copy).copy_and_resolve_references().unlock()
+  louder.scenes.noise = 7.0
+  assert stages.stage_keys(METHOD, louder) == first
+
+
+def test_a_mended_copy_is_another(copy, tmp_path):
+  mended = tmp_path / 'mended'
+  shutil.copytree(copy, mended)
+  keys = stages.stage_keys(METHOD, config_of(mended))
+  file = next(path for path in sorted(mended.rglob('*.json')))
+  file.write_text(file.read_text() + ' ')
+  assert not set(keys.values()) & set(stages.stage_keys(METHOD, config_of(mended)).values())
 
 
 def test_the_sets_are_its_people(poses):

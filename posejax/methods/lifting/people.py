@@ -50,7 +50,10 @@ _NEAREST_MM = 500.0
 
 def plan() -> StagePlan:
   """The stage of world poses."""
-  return StagePlan('poses', fields=(*_POSE_FIELDS, *VIEW_FIELDS), make=make_poses)
+  return StagePlan(
+    'poses', fields=(*_POSE_FIELDS, *VIEW_FIELDS), make=make_poses,
+    files=('data.mocap', 'data.chi3d'),
+  )
 
 
 def set_plan(name: str) -> StagePlan:
@@ -60,7 +63,8 @@ def set_plan(name: str) -> StagePlan:
     return Product(arrays=views_of(config, products['poses'].arrays, name))
 
   return StagePlan(
-    name, fields=(*VIEW_FIELDS, 'scenes', f'data.{name}'), reads=('poses',), make=make
+    name, fields=(*VIEW_FIELDS, 'scenes.single', 'scenes.count', f'data.{name}'), reads=('poses',),
+    make=make,
   )
 
 
