@@ -184,6 +184,42 @@ def test_published_places_everyone_at_one_depth(x64):
   np.testing.assert_allclose(found[:, FEET, 1].max(1), found[0, FEET, 1].max(), rtol=1e-9)
 
 
+def by_hand(poses, theta, pelvis, valid):
+  """spec/lifting.md, "Several people", steps 1 to 5, person by person."""
+  there = [i for i in range(len(poses)) if valid[i]]
+  group = {i: {i} for i in there}
+  for i in there:
+    for j in there:
+      if abs(pelvis[i, 1] - pelvis[j, 1]) <= 50 / 900 * HEIGHT:
+        merged = group[i] | group[j]
+        for k in merged:
+          group[k] = merged
+  shared = {i: np.mean([theta[k] for k in group[i]]) for i in there}
+  levelled, place = {}, {}
+  for i in there:
+    s, c = np.sin(shared[i]), np.cos(shared[i])
+    levelled[i] = poses[i] @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]]).T
+    place[i] = np.array([pelvis[i, 0] / UNIT, -C * np.tan(shared[i]), 0])
+  leg = {i: max(levelled[i][foot, 1] for foot in FEET) for i in there}
+  ground = max(place[i][1] + leg[i] for i in there)
+  found = np.zeros_like(poses)
+  for i in there:
+    found[i] = min((ground - place[i][1]) / leg[i], 2.0) * levelled[i] + place[i]
+  return found
+
+
+@pytest.mark.parametrize('count, absent', [(1, None), (2, None), (3, 1), (5, None), (5, 0)])
+def test_the_published_composition_by_hand(x64, count, absent):
+  rng = np.random.default_rng(count)
+  poses, theta = bodies(count, seed=count), rng.uniform(-0.3, 0.0, count)
+  # Two heights in the image, each a group of people, 60 px and more apart.
+  pelvis = np.stack([rng.uniform(-300, 300, count), 90.0 * (np.arange(count) % 2)], -1)
+  pelvis[:, 1] += rng.uniform(-10, 10, count)
+  valid = np.arange(count) != (-1 if absent is None else absent)
+  found = publish(poses, theta, pelvis, valid)
+  np.testing.assert_allclose(found, by_hand(poses, theta, pelvis, valid), atol=1e-9)
+
+
 def test_scale_is_clipped_and_leaves_people_upside_down():
   poses, theta, _ = standing([5.0, 20.0, 10.0], height=3.0)
   poses[2] *= -1

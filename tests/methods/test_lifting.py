@@ -88,6 +88,16 @@ def test_training_poses_are_normalised_and_rectified():
   poses = people.draw(config, frozen_of(config), jax.random.split(jax.random.key(0), 16))
   assert poses.shape == (16, J, 2)
   np.testing.assert_allclose(poses[:, 0], 0, atol=1e-6)
+  # Turned onto the axis, not subtracted, which is what `rectify` switches.
+  plain = config.copy_and_resolve_references().unlock()
+  plain.data.rectify = False
+  shifted = people.draw(plain, frozen_of(config), jax.random.split(jax.random.key(0), 16))
+  rays = jnp.array([[0.2, 0.1], [0.25, 0.3]])
+  ahead = np.array([0.2, 0.1, 1.0]) / np.linalg.norm([0.2, 0.1, 1.0])
+  other = np.array([0.25, 0.3, 1.0]) / np.linalg.norm([0.25, 0.3, 1.0])
+  turned = lifting.rectify(rays, rays[0])[1]
+  assert float(jnp.hypot(*turned)) == pytest.approx(np.tan(np.arccos(ahead @ other)), rel=1e-5)
+  assert np.abs(np.asarray(poses - shifted)).max() > 1e-4
   # 1.7 m of a body some 5.5 m away, over c s̄.
   height = np.ptp(np.asarray(poses)[..., 1], axis=1)
   assert 0.5 < np.median(height) * config.c * UNIT / (1.7 / 5.5) < 1.5
@@ -123,6 +133,22 @@ def test_the_step_is_its_equations(kind):
       y_again = np.concatenate([q * z_again[:, None], z_again[:, None] - c], 1)
       np.testing.assert_allclose(found.again[row], y_again, atol=2e-4)
       np.testing.assert_allclose(found.back[row], y_again @ rotation, atol=2e-4)
+
+
+def test_pairs_stay_among_real_and_among_sampled_poses():
+  # An odd number: pairs over the whole batch would join the last real pose and the first sampled.
+  config = changed(kind='left_right', resample=True)
+  frozen = frozen_of(config)
+  batch = a_batch(config, frozen, count=5)
+  assert len(batch.poses) == 10
+  found = step.turned(config, lifter_params(config), batch, ONE_DEVICE)
+  change = np.asarray(found.lifted - found.back, np.float64).reshape(4, 5, J, 3)
+  pairs = [
+    np.linalg.norm(group[a] - group[b]) for group in change for a, b in ((0, 1), (2, 3))
+  ]
+  assert float(step.terms_of(config, found, frozen)['deform']) == pytest.approx(
+    np.mean(pairs), rel=1e-4
+  )
 
 
 def test_theta_statistics_are_of_the_global_batch_with_gradients():
