@@ -27,6 +27,8 @@ from posejax.models import dense
 _SOFTPLUS_BETA = 0.5
 _SCALE = 0.1
 _CLAMP = 2.0
+# Factor of a subnet's output.
+_GENTLE = 0.1
 # 0.1 softplus(γ; β = 0.5) = 0.2 log(1 + exp(γ / 2)) is 1 here.
 _GAMMA_OF_ONE = 2 * math.log(math.exp(5.0) - 1)
 
@@ -86,7 +88,7 @@ class _Coupling(nn.Module):
     return jnp.concatenate([x1, (x2 - t) * jnp.exp(-s)], -1)
 
   def _affine(self, x1: jax.Array) -> tuple[jax.Array, jax.Array]:
-    a, t = jnp.split(0.1 * self.out(nn.relu(self.hidden(x1))), 2, axis=-1)
+    a, t = jnp.split(_GENTLE * self.out(nn.relu(self.hidden(x1))), 2, axis=-1)
     return _CLAMP * jnp.tanh(a), t
 
   def _scale(self) -> jax.Array:

@@ -7,7 +7,8 @@ Where each piece of the paper is:
   lifter, θ             lift.py, models/lifter.py          the step       step.py, losses/lifting.py
   Eq. 2, Eq. 3, scale   geometry/composition.py            Table 1        compose.py
   the metrics           metrics/scenes.py                  the report     evaluation.py, wording.py
-  a user's 2D poses     infer.py
+  a user's 2D poses     infer.py                           ours           uncertainty.py
+  learning rates        schedule.py
 
 Stages, in order: poses, validation, flow, parts, infill, lifter, choice, test.
 """

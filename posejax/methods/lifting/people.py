@@ -4,9 +4,9 @@
               of a copy of CHI3D, which also gives pairs before their own cameras
   validation, test   views of held-out poses: single people, and scenes of two to five
 
-Training sees 2D alone: `draw` projects a pose anew in each step. Two things of the 3D poses it may
-know, as the published methods do: the relative bone lengths of the skeleton in use, and nothing
-else. Lengths in mm, 2D in tangents; "normalised" is tangents / (c · s̄), s̄ the training set's mean
+Training sees 2D alone: `draw` projects a pose anew in each step. Of the 3D poses it knows, as the
+published methods do, the relative bone lengths of the skeleton in use, and nothing else; a body's
+mean size (`body`) gives results their millimetres. Lengths in mm, 2D in tangents; "normalised" is tangents / (c · s̄), s̄ the training set's mean
 pelvis–head-top distance.
 """
 

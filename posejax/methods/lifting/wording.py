@@ -47,7 +47,7 @@ _LAYOUTS = {
   'close': 'in any direction, 0.4–1 m between neighbours',
   'side': 'side by side, 0.6–2 m between neighbours',
   'chi3d': 'of CHI3D before its own cameras',
-  'still': 'as before, eight pictures of each camera, other people in each',
+  'still': 'in any direction, eight pictures of each camera, other people in each',
 }
 _GROUPS = ('apart_2', 'close_2', 'side_2', 'apart_3', 'apart_4', 'apart_5', 'still_2', 'chi3d_2')
 _OTHERS = {
