@@ -6,8 +6,8 @@
 
 Training sees 2D alone: `draw` projects a pose anew in each step. Of the 3D poses it knows, as the
 published methods do, the relative bone lengths of the skeleton in use, and nothing else; a body's
-mean size (`body`) gives results their millimetres. Lengths in mm, 2D in tangents; "normalised" is tangents / (c · s̄), s̄ the training set's mean
-pelvis–head-top distance.
+mean size (`body`) gives results their millimetres. Lengths in mm, 2D in tangents; "normalised" is
+tangents / (c · s̄), s̄ the training set's mean pelvis–head-top distance.
 """
 
 import functools
