@@ -199,10 +199,30 @@ def cue_correlation(theta: np.ndarray, height: np.ndarray) -> float:
 
 
 def choose(config: ml_collections.ConfigDict, products: dict[str, Product]) -> Product:
-  """Keeps one lifter; the scores of all as arrays in their order.
+  """Keeps one lifter.
 
   Returns:
-    The chosen network as 'lifter'; nll, bone, spread, cue (K,) and chosen ().
+    The chosen network as 'lifter'; the `scores`, and chosen ().
+  """
+  found = scores(config, products)
+  by = {
+    CONSISTENCY: found['spread'],
+    LIKELIHOOD: found['nll'] + config.lifter.weights.bone * found['bone'],
+  }
+  chosen = best(by[config.choice.by], found['cue'], config.lifter.use_cue)
+  return Product(
+    params={'lifter': products['lifter'].params[names(config)[chosen]]},
+    arrays={**found, 'chosen': np.int32(chosen)},
+  )
+
+
+def scores(
+  config: ml_collections.ConfigDict, products: dict[str, Product]
+) -> dict[str, np.ndarray]:
+  """What held-out 2D poses say of the K lifters.
+
+  Returns:
+    (K,) each: nll (median) and bone loss, spread (median uncertainty), cue.
   """
   frozen, unit = frozen_of(config, products), float(products['poses'].arrays['unit'])
   seen = prior.held_out(config, products)
@@ -233,13 +253,7 @@ def choose(config: ml_collections.ConfigDict, products: dict[str, Product]) -> P
       for theta, views in zip(thetas, scenes, strict=True)
     ])
     rows.append((float(nll), float(bone), float(spread), float(cue)))
-  nll, bone, spread, cue = np.array(rows, np.float32).T
-  by = {CONSISTENCY: spread, LIKELIHOOD: nll + config.lifter.weights.bone * bone}
-  chosen = best(by[config.choice.by], cue, config.lifter.use_cue)
-  return Product(
-    params={'lifter': products['lifter'].params[names(config)[chosen]]},
-    arrays={'nll': nll, 'bone': bone, 'spread': spread, 'cue': cue, 'chosen': np.int32(chosen)},
-  )
+  return dict(zip(('nll', 'bone', 'spread', 'cue'), np.array(rows, np.float32).T, strict=True))
 
 
 def best(scores: np.ndarray, cue: np.ndarray, use_cue: bool) -> int:
