@@ -157,6 +157,13 @@ def damaged(path):
   return path
 
 
+def test_a_video_of_which_one_frame_is_taken_stays_one(tmp_path, checkpoint):
+  given = npz(tmp_path / 'a.npz')
+  assert go(checkpoint, given, tmp_path / 'out', every=100, fps=25.0) == 0
+  scene = schema.load(tmp_path / 'out' / 'a.npz.json')
+  assert (scene.kind, scene.fps, len(scene.frames)) == ('video', 0.25, 1)
+
+
 def test_a_run_without_infill_lifts_whole_poses_alone(tmp_path, monkeypatch, capsys):
   plain = method()
   monkeypatch.setattr(infer, 'METHODS', {'lifting': plain})

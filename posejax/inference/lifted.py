@@ -74,10 +74,9 @@ def sort(path: pathlib.Path, poses: Poses2d, options: Options) -> tuple[list[Giv
       and (name != 'focal' or (value > 0).all())
     ):
       raise Poses2dError(f'{path}: {name} is {value.tolist()}, which is no camera\'s; mend it')
-  if options.every > 1 and len(poses.frames) > 1 and not _of_pictures(path):
-    poses = poses._replace(frames=poses.frames[:: options.every])
   if _of_pictures(path) or len(poses.frames) == 1:
     return _photographs(path, poses, options)
+  poses = poses._replace(frames=poses.frames[:: options.every])
   size = _size(poses.frames[0], options)
   if size is None:
     raise Poses2dError(f'{path}: says no picture size; give --size=WIDTHxHEIGHT')

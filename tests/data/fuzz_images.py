@@ -10,7 +10,6 @@ import collections
 import functools
 import io
 import multiprocessing
-import pathlib
 import random
 import re
 import resource
@@ -22,10 +21,10 @@ import numpy as np
 from PIL import Image
 
 from posejax.data import images
+from tests import fuzzing
 
 KINDS = ('JPEG', 'progressive', 'PNG', 'WEBP', 'GIF', 'BMP')
 SECONDS = 10.0
-GIGABYTE = 2**30
 
 
 @functools.cache
@@ -107,16 +106,10 @@ def _mend_png(data: bytes) -> bytes:
   return b''.join(parts) + data[at:]
 
 
-def _memory(field: str) -> int:
-  """Bytes of a field of this process's status, such as VmHWM, the most that it ever held."""
-  status = pathlib.Path('/proc/self/status').read_text()
-  return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
-
-
 def _work(pipe, jobs: list[tuple[str, int]]) -> None:
   for kind in KINDS:
     images.decode_image(sound(kind), 'warm')
-  idle, limit = _memory('VmRSS'), _memory('VmData') + GIGABYTE
+  idle, limit = fuzzing.memory('VmRSS'), fuzzing.memory('VmData') + fuzzing.GIGABYTE
   resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
   pipe.send('ready')
   for kind, seed in jobs:
@@ -124,7 +117,7 @@ def _work(pipe, jobs: list[tuple[str, int]]) -> None:
       outcome = read_mutation(kind, seed)
     except Exception as error:  # whatever it is, it is to be reported
       outcome = f'FAULT {type(error).__name__}: {str(error)[:200]}'
-    pipe.send((outcome, max(0, _memory('VmHWM') - idle)))
+    pipe.send((outcome, max(0, fuzzing.memory('VmHWM') - idle)))
 
 
 def run(jobs: list[tuple[str, int]]) -> tuple[collections.Counter, list[str], int]:
@@ -179,7 +172,7 @@ def main() -> int:
     print(f'{kind:12s}', '  '.join(f'{name} {n}' for name, n in row.items()))
   print(f'{count} mutations, {len(faults)} faults, {most / 2**20:.0f} MiB above idle at most')
   print('\n'.join(faults))
-  return 1 if faults or most > GIGABYTE else 0
+  return 1 if faults or most > fuzzing.GIGABYTE else 0
 
 
 if __name__ == '__main__':

@@ -7,14 +7,12 @@ kernel's limit on its data). A summary is printed; the exit code is 1 if anythin
 """
 
 import argparse
-import collections
+import functools
 import io
 import json
 import pathlib
 import random
 import re
-import resource
-import signal
 import sys
 import tempfile
 
@@ -22,9 +20,9 @@ import numpy as np
 
 from posejax.data import bvh, poses_2d
 from posejax.geometry.skeleton import COCO17, J17
+from tests import fuzzing
 from tests.data.test_bvh import SMALL
 
-GIGABYTE = 2**30
 _TOKENS = (
   b'1e999', b'-0', b'null', b'"1"', b'true', b'[]', b'{}', b'9' * 5000, b'NaN', b'nan',
   b'-Infinity', b'1e308', b'0x10', b'1_0', b'\xff\xfe', b'-1', b'2147483648', b'CHANNELS', b'}',
@@ -104,42 +102,19 @@ def attempt(folder: pathlib.Path, name: str, data: bytes) -> str:
     return 'refused'
 
 
-def _memory(field: str) -> int:
-  status = pathlib.Path('/proc/self/status').read_text()
-  return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
-
-
-def _late(*unused) -> None:
-  raise TimeoutError('more than 10 s')
-
-
 def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
   parser.add_argument('--count', type=int, default=1000)
   count, files = parser.parse_args().count, sound()
-  outcomes, faults = collections.Counter(), []
   with tempfile.TemporaryDirectory() as folder:
     root = pathlib.Path(folder)
     for name, data in files.items():
       assert attempt(root, name, data) == 'read', name
-    idle, limit = _memory('VmRSS'), _memory('VmData') + GIGABYTE
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    signal.signal(signal.SIGPROF, _late)
-    for seed in range(count):
-      name = list(files)[seed % len(files)]
-      bad = mutate(files[name], random.Random(seed))
-      signal.setitimer(signal.ITIMER_PROF, 10)
-      try:
-        outcomes[name, attempt(root, name, bad)] += 1
-      except Exception as error:  # whatever it is, it is to be reported
-        faults.append(f'seed {seed}, {name}: {type(error).__name__}: {str(error)[:200]}')
-      signal.setitimer(signal.ITIMER_PROF, 0)
-  most = (_memory('VmHWM') - idle) / 2**20
-  for (name, outcome), number in sorted(outcomes.items()):
-    print(f'{number:5d} {name:14s} {outcome}')
-  print(f'{count} files, {len(faults)} faults, at most {most:.0f} MiB above idle')
-  print('\n'.join(faults[:20]))
-  return 1 if faults else 0
+    names = [list(files)[seed % len(files)] for seed in range(count)]
+    return fuzzing.survey(
+      (name, functools.partial(attempt, root, name, mutate(files[name], random.Random(seed))))
+      for seed, name in enumerate(names)
+    )
 
 
 if __name__ == '__main__':

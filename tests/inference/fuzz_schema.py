@@ -6,18 +6,14 @@ happened.
 """
 
 import argparse
-import collections
-import pathlib
+import functools
 import random
 import re
-import resource
-import signal
 import sys
 
 from posejax.inference import schema
+from tests import fuzzing
 from tests.inference import scenes
-
-GIGABYTE = 2**30
 
 
 def sound() -> bytes:
@@ -57,43 +53,26 @@ def mutate(data: bytes, seed: int) -> bytes:
   return bytes(bad)
 
 
-def _memory(field: str) -> int:
-  status = pathlib.Path('/proc/self/status').read_text()
-  return int(re.search(rf'{field}:\s+(\d+) kB', status)[1]) * 1024
-
-
-def _late(*unused) -> None:
-  raise TimeoutError('more than 10 s')
+def attempt(data: bytes) -> str:
+  """'read' or 'refused'; an AssertionError where the refusal is no line that names the file."""
+  try:
+    schema.parse(data, 'bad.json')
+    return 'read'
+  except schema.SchemaError as error:
+    assert '\n' not in str(error) and str(error).startswith('bad.json: '), repr(error)
+    return 'refused'
 
 
 def main() -> int:
   parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
   parser.add_argument('--count', type=int, default=1000)
-  count = parser.parse_args().count
-  data = sound()
-  schema.parse(data)
-  idle, limit = _memory('VmRSS'), _memory('VmData') + GIGABYTE + schema.MAX_FILE_BYTES
+  count, data = parser.parse_args().count, sound()
+  assert attempt(data) == 'read'
   # The file itself is in memory before it is read here; its own bytes do not count.
-  resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-  signal.signal(signal.SIGPROF, _late)
-  outcomes, faults = collections.Counter(), []
-  for seed in range(count):
-    bad = mutate(data, seed)
-    signal.setitimer(signal.ITIMER_PROF, 10)
-    try:
-      schema.parse(bad, 'bad.json')
-      outcomes['read'] += 1
-    except schema.SchemaError as error:
-      outcomes['refused'] += 1
-      if '\n' in str(error) or not str(error).startswith('bad.json: '):
-        faults.append(f'seed {seed}: not one line: {error!r}')
-    except Exception as error:  # whatever it is, it is to be reported
-      faults.append(f'seed {seed}: {type(error).__name__}: {str(error)[:200]}')
-    signal.setitimer(signal.ITIMER_PROF, 0)
-  most = (_memory('VmHWM') - idle) / 2**20
-  print(f'{count} files: {dict(outcomes)}, {len(faults)} faults, {most:.0f} MiB above idle')
-  print('\n'.join(faults[:20]))
-  return 1 if faults else 0
+  return fuzzing.survey(
+    (('result', functools.partial(attempt, mutate(data, seed))) for seed in range(count)),
+    spare=schema.MAX_FILE_BYTES,
+  )
 
 
 if __name__ == '__main__':
