@@ -56,7 +56,7 @@ def choice_plan() -> StagePlan:
   return StagePlan(
     'choice', fields=('choice', 'lifter', 'c', *people.VIEW_FIELDS),
     reads=('poses', 'flow', 'parts', 'validation', 'lifter'), seeds=('seed', 'lifter.seed'),
-    make=choose, version=2,
+    make=choose,
   )
 
 
