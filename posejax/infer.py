@@ -189,7 +189,7 @@ class _Work:
     """Ending → what writes such a file."""
     shown = scene_files.Shown(
       scene.file,
-      [scene_page.Moment(frame.time, frame.people, frame.bridged) for frame in scene.frames],
+      [scene_page.Moment(*frame[1:]) for frame in scene.frames],  # all but the index
       scene.skeleton, Intrinsics(scene.lens.focal, scene.lens.center),
       (scene.width, scene.height), scene.fps, (f'Intrinsics: {scene.lens.note}.', *scene.notes),
     )

@@ -200,7 +200,8 @@ def test_coco_pictures_are_photographs(checkpoint, tmp_path, capsys):
       np.testing.assert_allclose(at, PERSON[COCO17.index(joint)], atol=0.05)
   # What was not given is filled in: somewhere.
   assert np.isfinite(other.joints_camera).all() and other.joint_valid.all()
-  assert 500 < one.depth < 20_000
+  assert 500 < one.depth < 20_000 and one.uncertainty > 0
+  assert '"unsure":null' not in (out / 'y.jpg.html').read_text()
   for name in names:
     for ending in ('npz', 'html', '3d.png', 'overlay.png'):
       assert (out / f'{name}.{ending}').stat().st_size > 100

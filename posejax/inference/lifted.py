@@ -20,7 +20,7 @@ from posejax.inference.options import FPS, Options, UsageError
 from posejax.inference.scene import Frame, Kind, Lens, Stamp
 from posejax.methods.base import People
 
-Lift = Callable[[np.ndarray, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]
+Lift = Callable[[np.ndarray, np.ndarray, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 NOTES = (
   'from 2D poses alone: millimetres assume bodies of the mean size of the training\'s, and joints '
@@ -170,7 +170,7 @@ def lifted(given: Given, lift: Lift, still: bool) -> tuple[tuple[Frame, ...], in
     count = len(frame.joints)
     rays[i, :count] = (frame.joints - lens.center) / lens.focal
     seen[i, :count], score[i, :count] = frame.seen, frame.score
-  camera, valid = lift(rays, seen, still)
+  camera, valid, uncertainty = lift(rays, seen, still)
   camera = np.asarray(camera, np.float64)
   depth = np.where(valid[..., None], camera[..., 2], 1.0)
   image = camera[..., :2] / np.maximum(depth, 1.0)[..., None] * lens.focal + lens.center
@@ -181,7 +181,7 @@ def lifted(given: Given, lift: Lift, still: bool) -> tuple[tuple[Frame, ...], in
       camera[i], camera[i, :, 0, 2], np.broadcast_to(valid[i][:, None], seen[i].shape), valid[i],
     )
     time = i / given.fps if given.fps else 0.0
-    result.append(Frame(i * given.every, time, people, np.zeros(most, bool)))
+    result.append(Frame(i * given.every, time, people, np.zeros(most, bool), uncertainty[i]))
   return tuple(result), sum(len(frame.joints) for frame in frames) - int(valid.sum())
 
 

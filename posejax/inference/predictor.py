@@ -100,8 +100,8 @@ class Predictor:
       for first in range(0, len(squares), self.batch)
     ]
     if not parts:  # how many slots there would be the network alone knows
-      return People(*(field[None][:0] for field in scene_lib.people_of([], len(
-        self.skeleton.joints))[0]))
+      nobody = scene_lib.frame_of([], self.skeleton.num_joints).people
+      return People(*(field[None][:0] for field in nobody))
     return People(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
   def _call(self, squares: Sequence[Square]) -> People:

@@ -5,6 +5,7 @@ Symbols: P people, J joints. Camera: x right, y down, z forward, mm, camera-cent
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -54,12 +55,14 @@ class Frame(NamedTuple):
     time: s from the video's start; 0 for a photograph.
     people: unbatched, NumPy; slots that hold nobody are left out of what is written.
     bridged: (P,) bool: people who were not seen in this frame, but before and after it.
+    uncertainty: (P,) mm, of the methods that say one: it ranks people, it is no error; else None.
   """
 
   index: int
   time: float
   people: People
   bridged: np.ndarray
+  uncertainty: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Row(NamedTuple):
     joints_camera: (J, 3) mm.
     depth: mm, of the root.
     joint_valid: (J,) bool.
-    bridged: as in `Frame`.
+    bridged, uncertainty: as in `Frame`; nan where there is none.
   """
 
   frame: int
@@ -119,6 +122,7 @@ class Row(NamedTuple):
   depth: float
   joint_valid: np.ndarray
   bridged: bool
+  uncertainty: float = math.nan
 
 
 def rows(scene: Scene) -> list[Row]:
@@ -132,6 +136,7 @@ def rows(scene: Scene) -> list[Row]:
         np.asarray(people.joints_2d[slot]), np.asarray(people.joints_relative[slot]),
         np.asarray(people.joints_camera[slot]), float(people.depth[slot]),
         np.asarray(people.joint_valid[slot], bool), bool(frame.bridged[slot]),
+        math.nan if frame.uncertainty is None else float(frame.uncertainty[slot]),
       ))
   return found
 
@@ -141,16 +146,21 @@ def root(skeleton: Skeleton) -> int:
   return skeleton.parents.index(-1)
 
 
-def people_of(found: list[Row], num_joints: int) -> tuple[People, np.ndarray]:
-  """People of one frame, all slots valid, and who is bridged; the inverse of `rows`."""
+def frame_of(found: list[Row], num_joints: int, index: int = 0, time: float = 0.0) -> Frame:
+  """One frame, all slots valid; the inverse of `rows`."""
   def stack(name: str, *shape: int, dtype=np.float64) -> np.ndarray:
     values = [getattr(row, name) for row in found]
     return np.asarray(values, dtype).reshape(len(found), *shape)
 
-  return People(
+  people = People(
     identity=stack('identity', dtype=np.int32), score=stack('score'),
     joints_2d=stack('joints_2d', num_joints, 2),
     joints_relative=stack('joints_relative', num_joints, 3),
     joints_camera=stack('joints_camera', num_joints, 3), depth=stack('depth'),
     joint_valid=stack('joint_valid', num_joints, dtype=bool), valid=np.ones(len(found), bool),
-  ), stack('bridged', dtype=bool)
+  )
+  uncertainty = stack('uncertainty')
+  known = np.isfinite(uncertainty).any()
+  return Frame(
+    index, time, people, stack('bridged', dtype=bool), uncertainty if known else None
+  )

@@ -10,7 +10,7 @@ Version 1. One object:
   frame       the axes in words
   intrinsics  {focal [x, y], center [x, y] (px), source: flag | exif | assumed, note}
   frames      [{index, time (s), people: [{id, score, joints_2d, joints_relative, joints_camera,
-               depth, joint_valid, bridged}]}]
+               depth, joint_valid, bridged; uncertainty: of methods that say one}]}]
 
 Numbers that are not finite are written as null, never as NaN, which is no JSON. A joint that the
 method does not give has `joint_valid` false, and its coordinates mean nothing. A later version may
@@ -34,7 +34,7 @@ from posejax.inference.scene import Frame, Lens, Row, Scene, Stamp
 NAME, VERSION = 'posejax.people', 1
 UNITS = {
   'joints_2d': 'px', 'joints_relative': 'mm', 'joints_camera': 'mm', 'depth': 'mm',
-  'focal': 'px', 'center': 'px', 'time': 's',
+  'uncertainty': 'mm', 'focal': 'px', 'center': 'px', 'time': 's',
 }
 AXES = (
   'camera: x right, y down, z forward, the origin in the camera; joints_relative has the same axes '
@@ -132,7 +132,7 @@ def check_size(file: str, people: int, frames: int, joints: int) -> None:
     joints: J.
   """
   lists = people * (3 * joints + 5) + 2 * frames + _HEADER
-  values = people * (9 * joints + 8) + 3 * frames + _HEADER
+  values = people * (9 * joints + 9) + 3 * frames + _HEADER
   if lists > MAX_LISTS or values > MAX_VALUES:
     raise SchemaError(
       f'{file}: {people} people over {frames} frames are more than a result holds; {_SMALLER}'
@@ -156,6 +156,7 @@ def _person(row: Row) -> dict[str, Any]:
     'joints_relative': plain(row.joints_relative), 'joints_camera': plain(row.joints_camera),
     'depth': plain(row.depth), 'joint_valid': [bool(valid) for valid in row.joint_valid],
     'bridged': row.bridged,
+    **({'uncertainty': plain(row.uncertainty)} if math.isfinite(row.uncertainty) else {}),
   }
 
 
@@ -369,10 +370,11 @@ def _frame(value: _Value, joints: int) -> Frame:
       person['joints_2d'].array((joints, 2)), person['joints_relative'].array((joints, 3)),
       person['joints_camera'].array((joints, 3)), person['depth'].number_or_nan(),
       np.array(valid, bool), person['bridged'].truth(),
+      person['uncertainty'].number(0) if 'uncertainty' in person.value else math.nan,
     )
     for name in ('joints_2d', 'joints_relative', 'joints_camera'):
       if not np.isfinite(getattr(row, name)[row.joint_valid]).all():
         raise SchemaError(f'{person.place}.{name}: null where joint_valid is true')
     rows.append(row)
-  people, bridged = scene_lib.people_of(rows, joints)
-  return Frame(value['index'].whole(0, 2**31 - 1), value['time'].number(), people, bridged)
+  index, time = value['index'].whole(0, 2**31 - 1), value['time'].number()
+  return scene_lib.frame_of(rows, joints, index, time)

@@ -20,7 +20,7 @@ import numpy as np
 
 from posejax.inference import bones
 from posejax.inference import scene as scene_lib
-from posejax.inference.scene import Frame, Lens, Row, Scene
+from posejax.inference.scene import Lens, Row, Scene
 
 _NEAREST = 10.0  # mm: points nearer are projected as if they were there
 
@@ -133,8 +133,9 @@ def smooth(scene: Scene, settings: OneEuro | None = None) -> Scene:
   frames = []
   for frame, mine in zip(scene.frames, out, strict=True):
     ordered = sorted(mine, key=lambda row: row.identity)
-    people, bridged = scene_lib.people_of(ordered, scene.skeleton.num_joints)
-    frames.append(Frame(frame.index, frame.time, people, bridged))
+    frames.append(
+      scene_lib.frame_of(ordered, scene.skeleton.num_joints, frame.index, frame.time)
+    )
   return dataclasses.replace(scene, frames=tuple(frames))
 
 

@@ -6,7 +6,7 @@ along z taken at `depth_weight`: depth is what a single view knows least. Pairs 
 the gate are none; the gate widens with the time since the person was seen. A person without a track
 is a newcomer and gets the next id; ids start at 1 and are never used again. Where a track was not
 seen for at most `longest_gap` seconds, the poses between are interpolated, marked as bridged, with
-the lower of the two scores.
+the lower of the two scores and the larger uncertainty.
 
 Symbols: T frames, P people of a frame, J joints; mm, s.
 """
@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 
 from posejax.geometry.skeleton import Skeleton
 from posejax.inference import bones
-from posejax.inference.scene import Frame, Row, Scene, people_of, rows
+from posejax.inference.scene import Row, Scene, frame_of, rows
 
 _FORBIDDEN = 1e9  # mm: above every gate
 
@@ -92,8 +92,7 @@ def track(scene: Scene, settings: Settings | None = None) -> Scene:
   frames = []
   for frame, mine in zip(scene.frames, out, strict=True):
     ordered = sorted(mine, key=lambda row: row.identity)
-    people, bridged = people_of(ordered, scene.skeleton.num_joints)
-    frames.append(Frame(frame.index, frame.time, people, bridged))
+    frames.append(frame_of(ordered, scene.skeleton.num_joints, frame.index, frame.time))
   return dataclasses.replace(scene, frames=tuple(frames))
 
 
@@ -161,4 +160,5 @@ def _bridge(known: _Track, row: Row, out: list[list[Row]], skeleton: Skeleton) -
       before.frame + 1 + k, known.identity, min(before.score, row.score),
       (1 - share) * before.joints_2d + share * row.joints_2d, relative[k], camera[k],
       (1 - share) * before.depth + share * row.depth, before.joint_valid & row.joint_valid, True,
+      max(before.uncertainty, row.uncertainty),
     ))

@@ -3,6 +3,7 @@
 `npz` holds what the JSON does, a person of a frame a row (N rows, J joints), without pickles:
 
   frame (N,) position in frame_index and frame_time; id, score, depth, bridged (N,);
+  uncertainty (N,) mm, of methods that say one;
   joints_2d (N, J, 2) px; joints_relative, joints_camera (N, J, 3) mm; joint_valid (N, J);
   frame_index, frame_time (T,); focal, center (2,) px; size (2,) px, width and height;
   joints (J,), parents (J,), flip_pairs; header: the rest of the JSON, as a text.
@@ -32,15 +33,17 @@ _READ = (
   'header', 'frame', 'frame_index', 'frame_time', 'id', 'score', 'depth', 'bridged', 'joints_2d',
   'joints_relative', 'joints_camera', 'joint_valid',
 )
+_MAYBE = 'uncertainty'
 
 
 def arrays(scene: Scene) -> dict[str, np.ndarray]:
   """What the npz holds (module docstring)."""
   found = scene_lib.rows(scene)
-  people, bridged = scene_lib.people_of(found, scene.skeleton.num_joints)
+  together = scene_lib.frame_of(found, scene.skeleton.num_joints)
+  people, said = together.people, together.uncertainty
   return {
     'frame': np.array([row.frame for row in found], np.int32), 'id': people.identity,
-    'score': people.score, 'depth': people.depth, 'bridged': bridged,
+    'score': people.score, 'depth': people.depth, 'bridged': together.bridged,
     'joints_2d': people.joints_2d, 'joints_relative': people.joints_relative,
     'joints_camera': people.joints_camera, 'joint_valid': people.joint_valid,
     'frame_index': np.array([frame.index for frame in scene.frames], np.int32),
@@ -51,6 +54,7 @@ def arrays(scene: Scene) -> dict[str, np.ndarray]:
     'parents': np.array(scene.skeleton.parents),
     'flip_pairs': np.array(scene.skeleton.flip_pairs).reshape(-1, 2),
     'header': np.array(json.dumps(schema.header(scene), allow_nan=False)),
+    **({} if said is None else {_MAYBE: said}),
   }
 
 
@@ -76,7 +80,8 @@ def load_npz(path: str | os.PathLike) -> Scene:
       if sum(entry.file_size for entry in archive.infolist()) > MAX_NPZ_BYTES:
         raise ValueError(f'larger than {MAX_NPZ_BYTES} bytes')
       found = {}
-      for name in _READ:
+      there = f'{_MAYBE}.npy' in archive.namelist()
+      for name in (*_READ, *([_MAYBE] * there)):
         with archive.open(f'{name}.npy') as file:
           found[name] = np.lib.format.read_array(file, allow_pickle=False)
     return _scene_of(found)
@@ -94,6 +99,7 @@ def _scene_of(found: dict[str, np.ndarray]) -> Scene:
   shapes = {
     'id': (), 'score': (), 'depth': (), 'bridged': (), 'joints_2d': (joints, 2),
     'joints_relative': (joints, 3), 'joints_camera': (joints, 3), 'joint_valid': (joints,),
+    **({_MAYBE: ()} if _MAYBE in found else {}),
   }
   for name, shape in shapes.items():
     kinds = {'id': 'iu', 'bridged': 'b', 'joint_valid': 'b'}.get(name, 'f')
@@ -109,10 +115,10 @@ def _scene_of(found: dict[str, np.ndarray]) -> Scene:
   frames = []
   for t, (first, last) in enumerate(itertools.pairwise(starts)):
     mine = {name: found[name][first:last] for name in shapes}
-    bridged, identity = mine.pop('bridged'), mine.pop('id')
+    bridged, identity, said = mine.pop('bridged'), mine.pop('id'), mine.pop(_MAYBE, None)
     people = People(identity=identity, valid=np.ones(last - first, bool), **mine)
     frames.append(Frame(
-      int(found['frame_index'][t]), float(found['frame_time'][t]), people, bridged
+      int(found['frame_index'][t]), float(found['frame_time'][t]), people, bridged, said
     ))
   return dataclasses.replace(scene, frames=tuple(frames))
 

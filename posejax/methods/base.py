@@ -368,7 +368,8 @@ class Method:
     side: (config) → S, px.
     skeleton: of the joints that `infer` and `lift` give.
     lift: (config, products) → function: 2D poses alone, tangents (F, P, J, 2) and seen (F, P, J), →
-      camera-centred mm (F, P, J, 3) and who could be lifted (F, P).
+      camera-centred mm (F, P, J, 3), who could be lifted (F, P), and how unsure it is of each, mm
+      (F, P).
     free: config fields that decide nothing that is trained, such as the place of a cache.
   """
 

@@ -47,11 +47,13 @@ class Moment(NamedTuple):
     time: s.
     people: unbatched.
     bridged: (P,) bool, drawn dashed.
+    uncertainty: (P,) mm; None where the method says none.
   """
 
   time: float
   people: People
   bridged: np.ndarray
+  uncertainty: np.ndarray | None = None
 
 
 def page(
@@ -116,10 +118,12 @@ def _frame(moment: Moment) -> dict:
   found = []
   for slot in np.flatnonzero(people.valid):
     score, depth = float(people.score[slot]), float(people.depth[slot])
+    unsure = math.nan if moment.uncertainty is None else float(moment.uncertainty[slot])
     found.append({
       'id': int(people.identity[slot]), 'score': round(score, 3) if math.isfinite(score) else None,
       'depth': round(depth, 1) if math.isfinite(depth) else 0.0,
       'bridged': bool(moment.bridged[slot]),
+      'unsure': round(unsure, 1) if math.isfinite(unsure) else None,
       'joints': [
         _numbers(joint) if valid and (np.abs(np.nan_to_num(joint, nan=np.inf)) < _FARTHEST).all()
         else None

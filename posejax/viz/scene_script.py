@@ -92,6 +92,7 @@ function draw() {
     const item = document.createElement('li');
     item.textContent = 'person ' + person.id + ': ' + (person.depth / 1000).toFixed(2) +
       ' m away, score ' + (person.score === null ? '–' : person.score.toFixed(2)) +
+      (person.unsure === null ? '' : ', uncertainty ' + person.unsure.toFixed(0) + ' mm') +
       (person.bridged ? ' (not seen here: between two frames)' : '');
     return item;
   }));

@@ -4,7 +4,7 @@ import numpy as np
 
 from posejax.geometry import kinematics
 from posejax.geometry.skeleton import J15
-from posejax.inference.scene import Frame, Lens, Row, Scene, people_of
+from posejax.inference.scene import Frame, Lens, Row, Scene, frame_of
 from posejax.methods.base import People
 
 LENS = Lens(np.array([800.0, 800.0]), np.array([319.5, 239.5]), 'assumed', 'half the width')
@@ -36,9 +36,12 @@ def scene(people, fps=30.0, kind='video', **changes):
   """A scene of one list of rows a frame; slots that hold nobody are put between."""
   frames = []
   for t, found in enumerate(people):
-    packed, bridged = people_of(list(found), 15)
-    padded = People(*(np.concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]) for x in packed))
-    frames.append(Frame(t, t / (fps or 1), padded, np.append(bridged, False)))
+    packed = frame_of(list(found), 15)
+    padded = People(
+      *(np.concatenate([x, np.zeros((1, *x.shape[1:]), x.dtype)]) for x in packed.people)
+    )
+    said = None if packed.uncertainty is None else np.append(packed.uncertainty, 0)
+    frames.append(Frame(t, t / (fps or 1), padded, np.append(packed.bridged, False), said))
   fields = {
     'file': 'a b/<x>.mp4', 'kind': kind, 'width': 640, 'height': 480, 'fps': fps,
     'skeleton': J15, 'lens': LENS, 'frames': tuple(frames), 'made_by': 'posejax test',

@@ -24,7 +24,7 @@ def frame(name='x.jpg', people=1, size=(640, 480)):
 def two_metres(rays, seen, still):
   """Everybody 2 m away; who has no pelvis is left out."""
   z = np.full((*rays.shape[:3], 1), 2000.0)
-  return np.concatenate([rays * z, z], -1), seen[..., 0]
+  return np.concatenate([rays * z, z], -1), seen[..., 0], np.where(seen[..., 0], 30.0, np.nan)
 
 
 def test_names_stay_below_the_folder_and_apart():
@@ -64,6 +64,7 @@ def test_who_is_lifted_and_who_is_left_out():
   poses = Poses2d((first, second), np.array([500.0, 500.0]), np.array([320.0, 240.0]))
   (given,), _ = lifted.sort(pathlib.Path('a.npz'), poses, options(fps=25.0))
   frames, missing = lifted.lifted(given, two_metres, False)
+  np.testing.assert_array_equal(frames[0].uncertainty, [30, np.nan, 30, np.nan])
   assert missing == 1 and [int(one.people.valid.sum()) for one in frames] == [2, 1]
   assert frames[1].time == pytest.approx(0.04) and frames[1].index == 1
   people = frames[0].people

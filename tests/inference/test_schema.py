@@ -22,7 +22,9 @@ def two_frames():
   broken[5] = np.nan
   return scenes.scene([
     [scenes.row(0, (0.12345, 0, 3000), identity=7), scenes.row(0, (900, 0, 4000), identity=2)],
-    [scenes.row(1, (0, 0, 3000), broken, identity=7, valid=valid)._replace(bridged=True)],
+    [scenes.row(1, (0, 0, 3000), broken, identity=7, valid=valid)._replace(
+      bridged=True, uncertainty=40.5,
+    )],
     [],
   ])
 
@@ -61,6 +63,7 @@ def test_what_programs_read():
   missing = content['frames'][1]['people'][0]
   assert missing['joints_2d'][5] == [None, None] and missing['bridged'] is True
   assert missing['joint_valid'].count(False) == 2
+  assert missing['uncertainty'] == 40.5 and 'uncertainty' not in person
 
 
 def test_nothing_but_json_is_written():
@@ -216,7 +219,7 @@ def test_whatever_is_written_is_read():
   rest = schema._HEADER
   lists = text.count('[') + text.count('{')
   assert people * 50 + 2 * len(scene.frames) < lists < people * 50 + 2 * len(scene.frames) + rest
-  assert text.count(',') < people * (9 * 15 + 8) + 3 * len(scene.frames) + rest
+  assert text.count(',') < people * (9 * 15 + 9) + 3 * len(scene.frames) + rest
   assert limits == (3_000_000, 8_000_000)
   schema.check_size('a.mp4', 55_000, 20_000, 15)
   for people, frames in ((60_000, 20_000), (0, 1_500_000)):

@@ -45,8 +45,8 @@ def test_people_at_one_depth_are_told_apart_by_where_they_go():
 
 def test_a_gap_is_bridged_by_a_body_of_the_same_size():
   turned = scenes.standing() @ np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0.0]])
-  frames = [[scenes.row(0, (0, 0, 3000), score=0.5)], [], [],
-            [scenes.row(3, (300, 0, 3300), turned, score=0.8)]]
+  frames = [[scenes.row(0, (0, 0, 3000), score=0.5)._replace(uncertainty=20.0)], [], [],
+            [scenes.row(3, (300, 0, 3300), turned, score=0.8)._replace(uncertainty=50.0)]]
   tracked = tracking.track(scenes.scene(frames))
   rows = scene_lib.rows(tracked)
   assert [row.identity for row in rows] == [1] * 4
@@ -54,6 +54,7 @@ def test_a_gap_is_bridged_by_a_body_of_the_same_size():
   np.testing.assert_allclose(rows[1].joints_camera[0], (100, 0, 3100))
   np.testing.assert_allclose(rows[2].joints_camera[0], (200, 0, 3200))
   assert rows[1].depth == pytest.approx(3100) and rows[1].score == 0.5
+  assert [row.uncertainty for row in rows] == [20, 50, 50, 50]
   sizes = [np.linalg.norm(bones.split(row.joints_camera[None], J15)[0, 1:], axis=-1)
            for row in rows]
   np.testing.assert_allclose(sizes[1], sizes[0], rtol=1e-6)

@@ -20,7 +20,7 @@ def people():
   valid[J15.index('l_wrist')] = False
   return scenes.scene([
     [scenes.row(0, (0, 0, 3000), identity=7), scenes.row(0, (900, 0, 4000), identity=2)],
-    [scenes.row(1, (30, 0, 3000), identity=7, valid=valid, score=0.25)],
+    [scenes.row(1, (30, 0, 3000), identity=7, valid=valid, score=0.25)._replace(uncertainty=31.5)],
     [scenes.row(2, (60, 0, 3000), identity=7)._replace(bridged=True)],
   ])
 
@@ -39,6 +39,9 @@ def test_npz_holds_what_the_json_does():
   for name in ('id', 'score', 'depth', 'bridged', 'joint_valid', 'joints_2d', 'joints_relative',
                'joints_camera'):
     np.testing.assert_allclose(found[name], [p[name] for _, p in flat], atol=6e-4, err_msg=name)
+  said = [p.get('uncertainty', np.nan) for _, p in flat]
+  np.testing.assert_array_equal(found['uncertainty'], said)
+  assert said[2] == 31.5 and np.isnan(said).sum() == 3
   assert found['joints'].tolist() == list(J15.joints) and found['size'].tolist() == [640, 480]
   header = json.loads(str(found['header']))
   assert header == {name: value for name, value in content.items() if name != 'frames'}
@@ -54,6 +57,9 @@ def test_npz_is_read_back(tmp_path):
     writers.save_npz(file, scene)
   again = writers.load_npz(tmp_path / 'a.npz')
   assert schema.dumps(again) == schema.dumps(scene) and again.stamp == (7, 1.5)
+  assert [row.uncertainty for row in scene_lib.rows(again)] == pytest.approx(
+    [np.nan, np.nan, 31.5, np.nan], nan_ok=True
+  )
   assert writers.coco_results([again]) == writers.coco_results([scene])
 
 

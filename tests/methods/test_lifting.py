@@ -489,16 +489,20 @@ def test_a_users_poses_stay_on_their_rays_at_the_assumed_size(scene):
   config = changed(width=4)
   config.infill.steps = 0
   body = float(people.total_bones(jnp.asarray(BODY)).mean())
-  run = infer.lifter(config, {
-    'choice': people.Product(params={'lifter': lifter_params(config)}),
-    'infill': people.Product(),
-    'poses': people.Product(arrays={'unit': UNIT, 'trunk': 0.9 * UNIT, 'body': body}),
-  })
+  networks = lifter_params(config)
+
+  def runner(body):
+    return infer.lifter(config, {
+      'choice': people.Product(params={'lifter': networks}), 'infill': people.Product(),
+      'poses': people.Product(arrays={'unit': UNIT, 'trunk': 0.9 * UNIT, 'body': body}),
+    })
+
+  run = runner(body)
   rays = np.array(scene.rays)
   seen = np.ones(rays.shape[:3], bool)
   seen[0, 1, 5:] = False  # 5 joints are too few
   seen[1, 0, 0] = False  # nothing to hang a person on
-  joints, valid = run(rays, seen, True)
+  joints, valid, unsure = run(rays, seen, True)
   assert valid.sum() == valid.size - 2 and not valid[0, 1] and not valid[1, 0]
   np.testing.assert_array_equal(joints[~valid], 0)
   ratio = joints[..., :2][valid] / joints[..., 2:][valid]
@@ -507,5 +511,10 @@ def test_a_users_poses_stay_on_their_rays_at_the_assumed_size(scene):
   for row, there in zip(sizes, valid, strict=True):
     assert row[there].mean() == pytest.approx(body, rel=1e-3)
   # Twice as large in the picture: half as far, and the same people.
-  nearer, _ = run(2 * rays, seen, True)
+  nearer, _, _ = run(2 * rays, seen, True)
   assert nearer[valid][:, 0, 2].mean() < 0.7 * joints[valid][:, 0, 2].mean()
+  # The uncertainty is a length of the bodies that are assumed.
+  np.testing.assert_array_equal(np.isfinite(unsure), valid)
+  _, _, of_giants = runner(2 * body)(rays, seen, True)
+  np.testing.assert_allclose(of_giants[valid], 2 * unsure[valid], rtol=1e-5)
+  assert (unsure[valid] > 0).all()

@@ -18,7 +18,7 @@ import numpy as np
 from posejax.data import batches
 from posejax.geometry import composition, lifting
 from posejax.methods.base import Product
-from posejax.methods.lifting import infill, lift, people
+from posejax.methods.lifting import infill, lift, people, uncertainty
 
 LEAST_SEEN = 6  # joints of a person, the pelvis among them
 _BATCH = 32
@@ -27,15 +27,17 @@ _RECTIFY = jax.jit(lifting.rectify)
 
 def lifter(
   config: ml_collections.ConfigDict, products: dict[str, Product]
-) -> Callable[[np.ndarray, np.ndarray, bool], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[[np.ndarray, np.ndarray, bool], tuple[np.ndarray, np.ndarray, np.ndarray]]:
   """The inference of a finished run.
 
   Returns:
     (rays (F, P, J, 2) tangents, seen (F, P, J) bool, still) → joints (F, P, J, 3) mm in camera
-    axes, and (F, P) bool who could be lifted. `still` says that one camera that does not move took
-    all frames: its pitch is then averaged over them. Joints that are seen stay on their rays; depth
-    and elevation are read off poses that `infill` made whole and smooth, as the evaluation's of
-    noise and gaps are. A run without it lifts whole poses alone.
+    axes, (F, P) bool who could be lifted, and (F, P) mm how unsure the lifter is of each
+    (`uncertainty.spread` of the filled pose, at the size that it got; nan of others). `still` says
+    that one camera that does not move took all frames: its pitch is then averaged over them. Joints
+    that are seen stay on their rays; depth and elevation are read off poses that `infill` made
+    whole and smooth, as the evaluation's of noise and gaps are. A run without it lifts whole poses
+    alone.
   """
   networks = {
     'lifter': products['choice'].params['lifter'],
@@ -50,18 +52,19 @@ def lifter(
     least = LEAST_SEEN if networks['infill'] else seen.shape[-1]
     valid = seen[..., 0] & (seen.sum(-1) >= least)
     if not valid.any():
-      return np.zeros((*seen.shape, 3), np.float32), valid
+      return np.zeros((*seen.shape, 3), np.float32), valid, np.full(valid.shape, np.nan)
     scale = _file_scale(rays, seen, valid, known['trunk'])
     rows = {
       'rays': np.where(seen[..., None], rays, 0), 'seen': seen,
       'scale': np.full(len(rays), scale, np.float32),
     }
-    points, pitch, root = batches.in_batches(read, rows, _BATCH)
+    points, pitch, root, spread = batches.in_batches(read, rows, _BATCH)
     if still:
       pitch = np.full_like(pitch, pitch[valid].mean())
-    return batches.in_batches(
+    placed, size = batches.in_batches(
       place, {'points': points, 'pitch': pitch, 'root': root, 'valid': valid}, _BATCH
-    ), valid
+    )
+    return placed, valid, np.where(valid, size * spread, np.nan)
 
   return run
 
@@ -78,7 +81,7 @@ def _file_scale(rays, seen, valid, trunk: float) -> float:
 
 
 def _read(config, networks: dict[str, Any], unit: float, rows: dict[str, jax.Array]):
-  """Points (F, P, J, 3) at the nominal distance, pitch (F, P) each person's, root (F, P, 2)."""
+  """Points (F, P, J, 3) at the nominal distance, pitch (F, P), root (F, P, 2), spread (F, P)."""
   rays, seen, scale = rows['rays'], rows['seen'], rows['scale'][:, None]
   root = rays[:, :, 0]
   rectified = lifting.rectify(rays, root)
@@ -91,11 +94,15 @@ def _read(config, networks: dict[str, Any], unit: float, rows: dict[str, jax.Arr
   turned = jnp.where(seen[..., None], rectified, filled.reshape(centred.shape) * factor)
   depth, theta = depth.reshape(seen.shape), theta.reshape(root.shape[:2])
   points = jax.vmap(composition.camera_points)(turned, root, depth, 1 / (unit * rows['scale']))
-  return points, jax.vmap(composition.pitch_of)(theta, root), root
+  spread = uncertainty.spread(config, networks['lifter'], filled).reshape(theta.shape)
+  return points, jax.vmap(composition.pitch_of)(theta, root), root, spread
 
 
-def _place(body: float, row: dict[str, jax.Array]) -> jax.Array:
-  """(P, J, 3) mm: distances by ground and size about the camera, bodies of the mean size."""
+def _place(body: float, row: dict[str, jax.Array]) -> tuple[jax.Array, jax.Array]:
+  """(P, J, 3) mm: distances by ground and size about the camera, bodies of the mean size.
+
+  And (P,) how many mm one of the points' units became.
+  """
   valid = row['valid']
   present = valid.astype(jnp.float32)
   count = jnp.maximum(present.sum(), 1)
@@ -107,4 +114,4 @@ def _place(body: float, row: dict[str, jax.Array]) -> jax.Array:
   size = (present * factor * people.total_bones(levelled)).sum() / count
   scale = body / jnp.where(size > 0, size, 1)
   placed = scale * factor[:, None, None] * row['points']
-  return jnp.where(valid[:, None, None], placed, 0)
+  return jnp.where(valid[:, None, None], placed, 0), scale * factor
