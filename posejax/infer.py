@@ -45,7 +45,7 @@ from posejax.geometry.camera import Intrinsics
 from posejax.inference import checkpoint as checkpoint_lib
 from posejax.inference import files, inputs, lenses, lifted, results, schema, tracking
 from posejax.inference.options import FPS, Options, UsageError
-from posejax.inference.predictor import Predictor, Square
+from posejax.inference.predictor import Levels, Predictor
 from posejax.inference.scene import Frame, Kind, Lens, Scene, Stamp
 from posejax.inference.smoothing import OneEuro
 from posejax.methods.base import People
@@ -57,8 +57,6 @@ PROGRAM = 'posejax.infer'
 METHODS = command.METHODS
 _SECOND_STAGE = 'refine'
 _THUMBNAIL = 480  # px, of a video's sheet
-
-
 _FOR_USERS = (
   UsageError, Poses2dError, schema.SchemaError, files.OutputError,
   checkpoint_lib.CheckpointFolderError,
@@ -67,7 +65,7 @@ _FOR_USERS = (
 
 def load(
   checkpoint: str | pathlib.Path, cache: str | pathlib.Path | None = None, batch: int = 8,
-  refine: bool | None = None,
+  refine: bool | None = None, tiles: int = 1,
 ) -> Predictor:
   """Opens a finished run for images in memory; the module shows its use.
 
@@ -76,6 +74,7 @@ def load(
     cache: where its stages live; in the workdir where None.
     batch: images of a call; more are taken in several calls, fewer are padded to it.
     refine: True: the run must have a second stage; False: it is left out; None: as the run is.
+    tiles: 2, 4 or 8 also looks at parts of an image, where people are small.
 
   Returns:
     What takes images (B, H, W, 3) uint8 and gives `posejax.methods.base.People`, batched.
@@ -84,7 +83,8 @@ def load(
     CheckpointFolderError, CheckpointError, UsageError: no run, an unfinished or damaged one, or one
       without second stage; one line.
   """
-  return Predictor(_open(pathlib.Path(checkpoint), cache and pathlib.Path(cache), refine), batch)
+  opened = _open(pathlib.Path(checkpoint), cache and pathlib.Path(cache), refine)
+  return Predictor(opened, batch, tiles)
 
 
 def _open(
@@ -243,11 +243,11 @@ class _Pictures(_Work):
 
   def __init__(self, options: Options, opened: checkpoint_lib.Run, root: pathlib.Path):
     super().__init__(options, opened)
-    self._root, self._predictor = root, Predictor(opened, options.batch)
+    self._root, self._predictor = root, Predictor(opened, options.batch, options.tiles)
 
   def photographs(self, paths) -> None:
     """Reads photographs, a batch at a time."""
-    waiting: list[tuple[Scene, Square, pose_views.Small | None]] = []
+    waiting: list[tuple[Scene, Levels, pose_views.Small | None]] = []
     bad, told = [], []
     if not paths:
       return
@@ -278,17 +278,14 @@ class _Pictures(_Work):
       (width, height), photo.intrinsics, photo.intrinsics_from, self._options
     )
     scene = self._scene(name, 'photo', (width, height), None, lens, photo.notes, stamp)
-    square = self._predictor.square(photo.pixels, Intrinsics(lens.focal, lens.center))
-    return scene, square, pose_views.shrink(photo.pixels) if self._options.pictures else None
+    levels = self._predictor.levels(photo.pixels, Intrinsics(lens.focal, lens.center))
+    return scene, levels, pose_views.shrink(photo.pixels) if self._options.pictures else None
 
   def _write(self, waiting) -> None:
-    if not waiting:
-      return
-    people = self._predictor.of_squares([square for _, square, _ in waiting])
-    for i, (scene, _, small) in enumerate(waiting):
-      mine = People(*(field[i] for field in people))
-      mine = mine._replace(identity=np.cumsum(mine.valid, dtype=np.int32))  # from 1, as in videos
-      frame = Frame(0, 0.0, mine, np.zeros(mine.valid.shape, bool))
+    frames = self._called([(0, 0.0, levels) for _, levels, _ in waiting])
+    for (scene, _, small), frame in zip(waiting, frames, strict=True):
+      identity = np.cumsum(frame.people.valid, dtype=np.int32)  # from 1, as in videos
+      frame = frame._replace(people=frame.people._replace(identity=identity))
       self._add(dataclasses.replace(scene, frames=(frame,)), {0: small})
 
   def video(self, path: pathlib.Path) -> None:
@@ -331,8 +328,8 @@ class _Pictures(_Work):
           if len(thumbnails) == 2 * scene_files.SHEET:
             every *= 2
             thumbnails = {at: one for at, one in thumbnails.items() if at % every == 0}
-        square = self._predictor.square(frame.pixels, Intrinsics(lens.focal, lens.center))
-        waiting.append((frame.index, frame.time, square))
+        levels = self._predictor.levels(frame.pixels, Intrinsics(lens.focal, lens.center))
+        waiting.append((frame.index, frame.time, levels))
         if len(waiting) == self._options.batch:
           frames += self._called(waiting)
           people += sum(int(frame.people.valid.sum()) for frame in frames[-len(waiting) :])
@@ -348,7 +345,7 @@ class _Pictures(_Work):
   def _called(self, waiting) -> Iterator[Frame]:
     if not waiting:
       return
-    people = self._predictor.of_squares([square for _, _, square in waiting])
+    people = self._predictor.of_levels([levels for _, _, levels in waiting])
     for i, (index, time, _) in enumerate(waiting):
       mine = People(*(field[i] for field in people))
       yield Frame(index, time, mine, np.zeros(mine.valid.shape, bool))
@@ -375,6 +372,7 @@ def define_flags() -> None:
   flags.DEFINE_float('fps', None, f'frames a second of a video\'s 2D poses; {FPS:g} if not given')
   flags.DEFINE_bool('still', False, 'one unmoved camera took all 2D poses: its pitch is averaged')
   flags.DEFINE_bool('refine', None, 'the second stage; where not given, as it was trained')
+  flags.DEFINE_integer('tiles', 1, '2, 4 or 8: also parts of 1/2, ... of a picture: small people')
 
 
 def main(arguments: list[str]) -> None:
@@ -387,7 +385,7 @@ def main(arguments: list[str]) -> None:
   sys.exit(run(Options(
     folder, _path(given.input), pathlib.Path(given.output), _path(given.cache), given.batch,
     given.fov_deg, given.focal_px, given.every, smooth, given.pictures, given.bvh, given.rerun,
-    given.refine, _path(given.poses2d), given.size, given.fps, given.still,
+    given.refine, _path(given.poses2d), given.size, given.fps, given.still, given.tiles,
   )))
 
 

@@ -335,6 +335,7 @@ def test_a_video_that_is_none(checkpoint, tmp_path, capsys):
   ({'fov_deg': 50.0, 'focal_px': 5.0}, 'say the same'),
   ({'smooth': OneEuro(-1)}, '--smooth_cutoff'),
   ({'refine': True}, 'has no second stage (config.refine.steps is 0)'),
+  ({'tiles': 3}, '--tiles=3: it must be 1, 2, 4 or 8'),
 ])
 def test_wrong_wishes(checkpoint, tmp_path, capsys, options, words):
   save(tmp_path / 'a.png')

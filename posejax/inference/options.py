@@ -6,6 +6,7 @@ import pathlib
 import re
 from typing import Any
 
+from posejax.inference import tiles
 from posejax.inference.smoothing import OneEuro
 
 FPS = 30.0  # of a video's 2D poses, where nothing is said
@@ -37,6 +38,7 @@ class Options:
     size: 'WIDTHxHEIGHT' px of the pictures that 2D poses are of; '': as the file says.
     fps: frames a second of a video's 2D poses; None: `FPS`.
     still: one camera that does not move took all frames of the 2D poses.
+    tiles: the finest level of parts that are looked at beside a whole picture.
   """
 
   checkpoint: pathlib.Path
@@ -56,6 +58,7 @@ class Options:
   size: str = ''
   fps: float | None = None
   still: bool = False
+  tiles: int = 1
 
   def check(self) -> None:
     """Raises UsageError where a value, or two together, make no sense."""
@@ -79,8 +82,11 @@ class Options:
       for name in ('size', 'fps', 'still'):
         if getattr(self, name):
           raise UsageError(f'--{name} is for --poses2d: pictures and videos say it themselves')
-    elif self.refine is not None:
-      raise UsageError('--refine is for --input: what lifts 2D poses has no second stage')
+    elif self.refine is not None or self.tiles != 1:
+      name = 'tiles' if self.refine is None else 'refine'
+      raise UsageError(f'--{name} is for --input: 2D poses are lifted as they are')
+    if self.tiles not in tiles.LEVELS:
+      raise UsageError(f'--tiles={self.tiles}: it must be 1, 2, 4 or 8')
     if self.fps is not None and not 0.01 <= self.fps <= 10_000:
       raise UsageError(f'--fps={self.fps:g}: it must be from 0.01 to 10000')
     self.picture_size()

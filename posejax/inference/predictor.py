@@ -22,12 +22,13 @@ from posejax.data.letterbox import View
 from posejax.geometry import camera as camera_lib
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import scene as scene_lib
+from posejax.inference import tiles as tiles_lib
 from posejax.inference.checkpoint import Run
 from posejax.methods.base import People
 
 
 class Square(NamedTuple):
-  """An image as the network gets it.
+  """An image, or a part of it, as the network gets it.
 
   Attributes:
     pixels: (S, S, 3) uint8.
@@ -40,12 +41,16 @@ class Square(NamedTuple):
   intrinsics: Intrinsics
 
 
+Levels = list[list[Square]]  # level by level, as `tiles.views` has them
+
+
 class Predictor:
   """Finds people in images; compiled at most twice, for one image and for a batch.
 
   Args:
     run: networks and config.
-    batch: images of a full call.
+    batch: views of a full call.
+    tiles: the finest level of parts that are looked at beside the whole image (`tiles.LEVELS`).
 
   Attributes:
     skeleton: of the joints.
@@ -53,13 +58,15 @@ class Predictor:
     config: of the run.
   """
 
-  def __init__(self, run: Run, batch: int = 8):
+  def __init__(self, run: Run, batch: int = 8, tiles: int = 1):
     if batch < 1:
       raise ValueError(f'Predictor: batch must be ≥ 1, got {batch}')
+    if tiles not in tiles_lib.LEVELS:
+      raise ValueError(f'Predictor: tiles must be of {tiles_lib.LEVELS}, got {tiles}')
     self.skeleton = run.method.skeleton
     self.config: ml_collections.ConfigDict = run.config
     self.side: int = run.method.side(run.config)
-    self.batch = batch
+    self.batch, self.tiles = batch, tiles
     self._infer = run.method.infer(run.config, run.products)
 
   def __call__(self, images: np.ndarray, intrinsics: Intrinsics | None = None) -> People:
@@ -83,18 +90,35 @@ class Predictor:
       )
     if intrinsics is None:
       intrinsics = camera_lib.fixed_intrinsics(images.shape[2], images.shape[1])
-    return self.of_squares([self.square(image, intrinsics) for image in images])
+    return self.of_levels([self.levels(image, intrinsics) for image in images])
 
-  def square(self, pixels: np.ndarray, intrinsics: Intrinsics) -> Square:
-    """The view of one image (H, W, 3) that the network gets: all of it, letterboxed."""
-    view = letterbox.whole(pixels.shape[1], pixels.shape[0], self.side)
-    return Square(letterbox.cut(pixels, view, self.side), view, intrinsics)
+  def levels(self, pixels: np.ndarray, intrinsics: Intrinsics) -> Levels:
+    """What the network gets of one image (H, W, 3): all of it, letterboxed, and its parts."""
+    return [
+      [Square(letterbox.cut(pixels, view, self.side), view, intrinsics) for view in views]
+      for views in tiles_lib.views(pixels.shape[1], pixels.shape[0], self.side, self.tiles)
+    ]
 
-  def of_squares(self, squares: Sequence[Square]) -> People:
-    """People of any number of views, each in its own image: fields (B, P, ...), NumPy.
+  def of_levels(self, images: Sequence[Levels]) -> People:
+    """People of B images, each person once: fields (B, P, ...), NumPy.
 
-    Of no view, P is 0 and nothing is compiled.
+    Of no image, P is 0 and nothing is compiled.
     """
+    found = self._of_squares([one for levels in images for squares in levels for one in squares])
+    if self.tiles == 1 or not images:
+      return found
+    merged, first = [], 0
+    for levels in images:
+      people = []
+      for squares in levels:
+        people.append(People(*(field[first : first + len(squares)] for field in found)))
+        first += len(squares)
+      seen = [[one.view for one in squares] for squares in levels]
+      merged.append(tiles_lib.merge(people, seen, self.side))
+    return _stacked(merged)
+
+  def _of_squares(self, squares: Sequence[Square]) -> People:
+    """People of any number of views, each in its own image."""
     parts = [
       self._call(squares[first : first + self.batch])
       for first in range(0, len(squares), self.batch)
@@ -114,6 +138,16 @@ class Predictor:
       found, scene_lib.root(self.skeleton), self.side, [square.view for square in squares],
       [square.intrinsics for square in squares],
     )
+
+
+def _stacked(people: Sequence[People]) -> People:
+  """People of images of which each has another number: (B, P, ...), P the largest, ≥ 1."""
+  most = max(1, *(len(one.valid) for one in people))
+  return People(*(
+    np.stack([
+      np.pad(field, ((0, most - len(field)), *((0, 0),) * (field.ndim - 1))) for field in fields
+    ]) for fields in zip(*people, strict=True)
+  ))
 
 
 def true_camera(

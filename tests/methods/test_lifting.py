@@ -64,7 +64,7 @@ def a_batch(config, frozen, count=B):
   return jax.jit(lambda f, k: lift.draw(config, f, k))(frozen, keys)
 
 
-@pytest.mark.parametrize('preset', ['', 'paper', 'links', 'smoke', 'links,smoke'])
+@pytest.mark.parametrize('preset', ['', 'long', 'paper', 'links', 'smoke', 'links,smoke'])
 def test_configs_keep_their_rules(preset):
   config = get_config(preset)
   config_lib.validate(config, METHOD.rules)
