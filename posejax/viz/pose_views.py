@@ -18,6 +18,7 @@ from posejax.viz import overlay, report_pictures
 
 LONGEST = 1280  # px of an overlay
 _FARTHEST = 50.0  # m: what is beyond is not drawn
+_WIDE, _AXES = 9.6, (7.9, 4.0)  # inches: a figure, and the most that its axes take together
 
 
 class Small(NamedTuple):
@@ -91,17 +92,22 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
     (identity, joints, valid & (np.abs(np.nan_to_num(joints, nan=1e9)) < _FARTHEST).all(-1))
     for identity, joints, valid in seen
   ]
-  figure = matplotlib.figure.Figure((9.6, 5.0), dpi=120)
+  figure = matplotlib.figure.Figure((_WIDE, 5.0), dpi=120)
   # A file's name may hold two dollar signs, which would be a formula.
   figure.suptitle(title or 'People in space', fontsize=10, parse_math=False)
   points = np.concatenate([joints[valid] for _, joints, valid in seen] or [np.zeros((0, 3))])
   if not len(points):
     figure.text(0.5, 0.5, 'nobody found', ha='center', color='0.4')
     return report_pictures.png(figure)
-  left, right = figure.subplots(1, 2)
-  figure.subplots_adjust(0.07, 0.11, 0.985, 0.86, 0.2)
   middle = (points.min(0) + points.max(0)) / 2
-  reach = max(float((points.max(0) - points.min(0)).max()) / 2 + 0.25, 1.1)
+  spans = np.maximum(np.ptp(points, axis=0) + 0.5, (1.2, 2.2, 1.2))  # m, of x, y, z
+  inches = min(_AXES[0] / (spans[0] + spans[2]), _AXES[1] / spans[1])  # of a metre
+  spans[[0, 2]] *= _AXES[0] / (inches * (spans[0] + spans[2]))  # all the width
+  label = 0.2 / inches  # m, above the highest head
+  figure.set_figheight(inches * (spans[1] + label) + 1.0)
+  left, right = figure.subplots(1, 2, width_ratios=(spans[0], spans[2]))
+  figure.subplots_adjust(0.07, 0.45 / figure.get_figheight(), 0.985,
+                         1 - 0.55 / figure.get_figheight(), 0.14)
   # From the camera's right one looks along −x: far is to the left.
   for ax, axis, sign, name, unit in (
     (left, 0, 1, 'from the camera', 'to the right (m)'),
@@ -109,8 +115,11 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
   ):
     for identity, joints, valid in seen:
       _draw(ax, np.stack([joints[:, axis], -joints[:, 1]], -1), valid, skeleton, str(identity))
-    span = (middle[axis] - sign * reach, middle[axis] + sign * reach)
-    ax.set(xlim=span, ylim=(-middle[1] - reach, -middle[1] + reach), aspect='equal')
+    reach = sign * spans[axis] / 2
+    ax.set(
+      xlim=(middle[axis] - reach, middle[axis] + reach), aspect='equal',
+      ylim=(-middle[1] - spans[1] / 2, -middle[1] + spans[1] / 2 + label),
+    )
     ax.set_title(name, fontsize=9)
     ax.set_xlabel(unit, fontsize=8)
     ax.tick_params(labelsize=7)
@@ -118,7 +127,7 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
     ax.set_axisbelow(True)
   left.set_ylabel('up (m)', fontsize=8)
   sides = 'right side orange, left side blue'
-  figure.text(0.985, 0.955, sides, ha='right', fontsize=8, color='0.4')
+  figure.text(0.985, 0.98, sides, ha='right', va='top', fontsize=8, color='0.4')
   return report_pictures.png(figure)
 
 
