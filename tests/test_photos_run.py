@@ -55,7 +55,7 @@ def given(posejax_data, photographs, tmp_path_factory):
       'part', 'chain', 'half', 'body', 'disc_part', 'disc_body', 'batch', 'steps', 'warmup',
     )
   })
-  config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (1, 4, 2), 'warmup': 1})
+  config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (0, 2, 0), 'warmup': 1})
   config.align.root_threshold = 0.01  # roots that are not learnt either
   config.align.g.hidden = toy.align.g.hidden
   config.align.h.update({name: toy.align.h[name] for name in ('down', 'bottom', 'up', 'window')})
@@ -71,7 +71,7 @@ def test_from_photographs_to_people(given, photographs, tmp_path):
   assert not any('3dpck' in name for name in metrics['metrics'])  # nobody knows the truth
 
   out = tmp_path / 'out'
-  assert infer.run(infer.Options(given.workdir, photographs, out, pictures=True, bvh=True)) == 0
+  assert infer.run(infer.Options(given.workdir, photographs, out, pictures=False)) == 0
   scenes = [schema.load(path) for path in sorted(out.glob('*.jpg.json'))]
   assert len(scenes) == len(list(photographs.iterdir()))
   assert sum(len(scene_lib.rows(scene)) for scene in scenes) > 0

@@ -111,22 +111,32 @@ class Lifter(nn.Module):
     if poses.ndim != 3 or poses.shape[1:] != (joints, 2):
       raise ValueError(f'Lifter: expected (B, {joints}, 2), got {poses.shape}')
     rows = {name: np.array(chosen) for name, chosen in parts(self.config).items()}
-    found = {name: network(poses[:, rows[name]]) for name, network in self.networks.items()}
+    found = {name: network(_columns(poses, rows[name])) for name, network in self.networks.items()}
     theta = sum(angle for _, angle in found.values()) / len(found)
-    # Later parts overwrite what they share with earlier ones.
+    # Earlier parts give what they share with later ones.
     names = list(rows)
-    orders = [names[::-1], names] if self.config.kind == 'left_right' else [names]
+    orders = [names, names[::-1]] if self.config.kind == 'left_right' else [names]
     depth = jnp.stack([
-      self._assembled(poses, [(rows[name], found[name][0]) for name in order]) for order in orders
+      _assembled([(rows[name], found[name][0]) for name in order], joints) for order in orders
     ], axis=1)
     return Lifted(depth, theta)
 
-  def _assembled(self, poses: jax.Array, pieces: list) -> jax.Array:
-    """(B, J) depths of one composition; the root's is 0."""
-    depth = jnp.zeros(poses.shape[:2], poses.dtype)
-    for rows, values in pieces:
-      depth = depth.at[:, rows].set(values)
-    return depth.at[:, 0].set(0)
+
+def _columns(x: jax.Array, chosen: np.ndarray) -> jax.Array:
+  """x[:, chosen], without a copy where that is x."""
+  return x if np.array_equal(chosen, np.arange(x.shape[1])) else x[:, chosen]
+
+
+def _assembled(pieces: list[tuple[np.ndarray, jax.Array]], joints: int) -> jax.Array:
+  """(B, J) depths of one composition; the root's is 0.
+
+  Each joint's column is picked from the pieces side by side: on CPUs XLA scatters one number after
+  another, which took a third of a narrow lifter's time.
+  """
+  together = jnp.concatenate([values for _, values in pieces], axis=1)
+  held = np.concatenate([rows for rows, _ in pieces]).tolist()
+  depth = _columns(together, np.array([held.index(joint) for joint in range(joints)]))
+  return jnp.where(np.arange(joints) == 0, 0, depth)
 
 
 class _PartLifter(nn.Module):

@@ -74,7 +74,7 @@ def test_configs_keep_their_rules(preset):
 
 
 def test_an_unknown_preset_names_what_there_is():
-  with pytest.raises(ValueError, match=r"unknown preset 'huge'; known: paper, "):
+  with pytest.raises(ValueError, match=r"unknown preset 'huge'; known: long, paper, "):
     get_config('huge')
 
 
