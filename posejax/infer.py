@@ -7,7 +7,8 @@ The input is a photograph, a video, or a folder of them; 2D poses are COCO key p
 a folder of OpenPose's JSON, or npz (videos; posejax/data/poses_2d.py), joints may be missing.
 Writes for each `<name>.json` (posejax/inference/schema.py), `<name>.npz` of the same,
 `<name>.overlay.png` (of 2D poses: what was given beneath what was found), `<name>.3d.png` (from the
-camera and from its side) and `<name>.html`, a page to turn the scene by hand; with --bvh a
+camera and from its side) and `<name>.html`, a page to turn the scene by hand; --tiles also looks at
+parts of a picture, where people are small (posejax/inference/tiles.py); with --bvh a
 `<name>.person<id>.bvh` each; with --smooth, for a video, `<name>.jitter.json`; with --rerun
 `<name>.rrd`. For all together `coco_keypoints.json`, `coco_images.json` and `summary.json`.
 
@@ -43,7 +44,7 @@ from posejax.data.images import ImageError
 from posejax.data.poses_2d import Poses2dError
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import checkpoint as checkpoint_lib
-from posejax.inference import files, inputs, lenses, lifted, results, schema, tracking
+from posejax.inference import files, inputs, lenses, lifted, results, schema, tiles, tracking
 from posejax.inference.options import FPS, Options, UsageError
 from posejax.inference.predictor import Levels, Predictor
 from posejax.inference.scene import Frame, Kind, Lens, Scene, Stamp
@@ -56,6 +57,9 @@ from posejax.viz import given_poses, pose_views, rerun_recording, scene_files, s
 PROGRAM = 'posejax.infer'
 METHODS = command.METHODS
 _SECOND_STAGE = 'refine'
+# Options that are their flags.
+_AS_GIVEN = ('batch', 'fov_deg', 'focal_px', 'every', 'pictures', 'bvh', 'rerun', 'refine', 'size',
+             'fps', 'still', 'tiles')
 _THUMBNAIL = 480  # px, of a video's sheet
 _FOR_USERS = (
   UsageError, Poses2dError, schema.SchemaError, files.OutputError,
@@ -72,7 +76,7 @@ def load(
   Args:
     checkpoint: workdir of the training.
     cache: where its stages live; in the workdir where None.
-    batch: images of a call; more are taken in several calls, fewer are padded to it.
+    batch: views of a call: images, without `tiles`. More take several calls, fewer are padded.
     refine: True: the run must have a second stage; False: it is left out; None: as the run is.
     tiles: 2, 4 or 8 also looks at parts of an image, where people are small.
 
@@ -82,6 +86,7 @@ def load(
   Raises:
     CheckpointFolderError, CheckpointError, UsageError: no run, an unfinished or damaged one, or one
       without second stage; one line.
+    ValueError: `batch` or `tiles` cannot be.
   """
   opened = _open(pathlib.Path(checkpoint), cache and pathlib.Path(cache), refine)
   return Predictor(opened, batch, tiles)
@@ -182,7 +187,8 @@ class _Work:
   def _scene(self, name, kind: Kind, size, fps, lens: Lens, notes, stamp: Stamp) -> Scene:
     return Scene(
       name, kind, *size, fps, self._skeleton, lens, (),
-      f'posejax {posejax.__version__}', self._checkpoint, tuple(notes), stamp,
+      f'posejax {posejax.__version__}', self._checkpoint,
+      (*notes, *tiles.notes(self._options.tiles)), stamp,
     )
 
   def _drawn(self, scene: Scene, small: Mapping[int, pose_views.Small | None]) -> dict:
@@ -225,17 +231,12 @@ class _Poses(_Work):
       self.skip(line)
 
   def _backdrops(self, given: lifted.Given) -> dict[int, pose_views.Small]:
-    """Position → picture of the given 2D poses, of which a video's sheet has a few."""
     if not self._options.pictures:
       return {}
-    total = len(given.frames)
     longest = pose_views.LONGEST if given.kind == 'photo' else _THUMBNAIL
-    return {
-      int(at): given_poses.backdrop(
-        given.size, given.frames[at].joints, given.frames[at].seen, self._skeleton, longest
-      )
-      for at in np.linspace(0, total - 1, min(scene_files.SHEET, total)).astype(int)
-    }
+    return given_poses.backdrops(
+      given.size, given.frames, self._skeleton, longest, scene_files.SHEET
+    )
 
 
 class _Pictures(_Work):
@@ -262,7 +263,7 @@ class _Pictures(_Work):
         except (ImageError, schema.SchemaError) as error:
           bad.append(str(error))
         progress.advance()
-        if len(waiting) == self._options.batch:
+        if self._predictor.full(levels for _, levels, _ in waiting):
           self._write(waiting)
           waiting = []
       self._write(waiting)
@@ -330,7 +331,7 @@ class _Pictures(_Work):
             thumbnails = {at: one for at, one in thumbnails.items() if at % every == 0}
         levels = self._predictor.levels(frame.pixels, Intrinsics(lens.focal, lens.center))
         waiting.append((frame.index, frame.time, levels))
-        if len(waiting) == self._options.batch:
+        if self._predictor.full(levels for _, _, levels in waiting):
           frames += self._called(waiting)
           people += sum(int(frame.people.valid.sum()) for frame in frames[-len(waiting) :])
           schema.check_size(
@@ -358,7 +359,7 @@ def define_flags() -> None:
   flags.DEFINE_string('poses2d', None, 'COCO JSON, a folder of OpenPose JSON, or npz: 2D poses')
   flags.DEFINE_string('output', None, 'folder for the results; the same command again goes on')
   flags.DEFINE_string('cache', '', 'folder of the training\'s stages, if they were shared')
-  flags.DEFINE_integer('batch', 8, 'images of a call')
+  flags.DEFINE_integer('batch', 8, 'views of a call')
   flags.DEFINE_float('fov_deg', None, 'field of view along the longer side, if you know it')
   flags.DEFINE_float('focal_px', None, 'focal length in px of the inputs, if you know it')
   flags.DEFINE_integer('every', 1, 'of a video every n-th frame')
@@ -383,9 +384,9 @@ def main(arguments: list[str]) -> None:
   machine.prepare(folder if os.path.isdir(folder) else None)
   smooth = OneEuro(given.smooth_cutoff, given.smooth_beta) if given.smooth else None
   sys.exit(run(Options(
-    folder, _path(given.input), pathlib.Path(given.output), _path(given.cache), given.batch,
-    given.fov_deg, given.focal_px, given.every, smooth, given.pictures, given.bvh, given.rerun,
-    given.refine, _path(given.poses2d), given.size, given.fps, given.still, given.tiles,
+    checkpoint=folder, output=pathlib.Path(given.output), smooth=smooth,
+    **{name: _path(given[name].value) for name in ('input', 'cache', 'poses2d')},
+    **{name: given[name].value for name in _AS_GIVEN},
   )))
 
 

@@ -25,7 +25,7 @@ class Options:
     input: photograph, video, or folder; None where 2D poses are given.
     output: folder of the results.
     cache: of the training's stages; None: in its workdir.
-    batch: images of a call.
+    batch: views of a call.
     fov_deg: field of view along the longer side; None: EXIF's or the file's own, or assumed.
     focal_px: focal length of all inputs; None as before.
     every: of a video every n-th frame.
@@ -109,6 +109,8 @@ class Options:
     decides = dataclasses.asdict(self)
     for name in ('output', 'cache', 'batch', 'checkpoint', 'poses2d', 'size', 'fps', 'still'):
       del decides[name]
+    if self.tiles == 1:  # so that results from before there were tiles go on
+      del decides['tiles']
     if self.poses2d is None:
       return {**decides, 'input': os.path.realpath(self.input)}
     return {

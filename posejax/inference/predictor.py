@@ -4,22 +4,26 @@ Symbols: B images, H W px, S px of the network's square view of an image (data/l
 J joints. A network's camera is fixed: f0 = S, the middle of the view. The true one is in the view
 f' = s f, c' = s (c + 1/2 − e) − 1/2; s, e the view's scale and corner. Then [R, spec/crossmodal.md]
 
-  d = d0 · f' / f0,   p_g = p_r + ((r − c') d / f', d),   k = the view's points in the image,
+  d = d0 · f' / f0,   p_g = R p_r + ((r − c') d / f', d),   k = the view's points in the image,
 
 d0 the predicted depth, p_r the root-relative pose, r the root's point in the view, f' the mean of
-its two where they differ. A person of f' ≠ f0 is so far away as to look as large in the image.
+its two where they differ. A person of f' ≠ f0 is so far away as to look as large in the image. The
+network takes its axis to go through the middle of the view: R turns it there, without roll. It is
+the identity for a whole image whose principal point is its middle.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from posejax.data import letterbox
 from posejax.data.letterbox import View
 from posejax.geometry import camera as camera_lib
+from posejax.geometry import lifting
 from posejax.geometry.camera import Intrinsics
 from posejax.inference import scene as scene_lib
 from posejax.inference import tiles as tiles_lib
@@ -99,6 +103,10 @@ class Predictor:
       for views in tiles_lib.views(pixels.shape[1], pixels.shape[0], self.side, self.tiles)
     ]
 
+  def full(self, waiting: Iterable[Levels]) -> bool:
+    """Whether as many views wait as a call takes; with tiles those of one image may be more."""
+    return sum(len(squares) for levels in waiting for squares in levels) >= self.batch
+
   def of_levels(self, images: Sequence[Levels]) -> People:
     """People of B images, each person once: fields (B, P, ...), NumPy.
 
@@ -114,7 +122,7 @@ class Predictor:
         people.append(People(*(field[first : first + len(squares)] for field in found)))
         first += len(squares)
       seen = [[one.view for one in squares] for squares in levels]
-      merged.append(tiles_lib.merge(people, seen, self.side))
+      merged.append(tiles_lib.merge(people, seen, self.side, self.skeleton))
     return _stacked(merged)
 
   def _of_squares(self, squares: Sequence[Square]) -> People:
@@ -134,10 +142,15 @@ class Predictor:
     pixels = np.zeros((size, self.side, self.side, 3), np.uint8)
     pixels[:count] = [square.pixels for square in squares]
     found = jax.tree.map(lambda x: np.asarray(x)[:count], self._infer(pixels))
-    return true_camera(
+    people = true_camera(
       found, scene_lib.root(self.skeleton), self.side, [square.view for square in squares],
       [square.intrinsics for square in squares],
     )
+    finite = [
+      (np.isfinite(joints).all(-1) | ~people.joint_valid).all(-1)
+      for joints in (people.joints_2d, people.joints_camera)
+    ]
+    return people._replace(valid=people.valid & finite[0] & finite[1])
 
 
 def _stacked(people: Sequence[People]) -> People:
@@ -163,7 +176,7 @@ def true_camera(
     intrinsics: B, of the whole images.
 
   Returns:
-    People; `joints_relative` stays.
+    People; `joints_relative` in the axes of the true camera.
   """
   seen = [
     letterbox.view_intrinsics(one, view) for one, view in zip(intrinsics, views, strict=True)
@@ -176,10 +189,13 @@ def true_camera(
   points = np.asarray(people.joints_2d, np.float64)
   place = (points[:, :, root] - center) / focal * depth[..., None]
   place = np.concatenate([place, depth[..., None]], axis=-1)
+  axis = jnp.asarray(((side - 1) / 2 - center) / focal)[:, 0]
+  relative = np.asarray(lifting.turn_back(lifting.ray_frame(axis)[:, None], people.joints_relative))
   image = np.stack([
     letterbox.to_photograph(mine, view) for mine, view in zip(points, views, strict=True)
   ])
   return people._replace(
     joints_2d=image.astype(np.float32), depth=depth.astype(np.float32),
-    joints_camera=(people.joints_relative + place[:, :, None]).astype(np.float32),
+    joints_relative=relative.astype(np.float32),
+    joints_camera=(relative + place[:, :, None]).astype(np.float32),
   )

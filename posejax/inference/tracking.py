@@ -30,7 +30,7 @@ class Settings:
   Attributes:
     gate_mm: the farthest that a person may be from where it is expected.
     gate_mm_per_s: by how much that grows with the time since it was seen.
-    depth_weight: of distances along z.
+    depth_weight: of distances and velocities along z.
     longest_gap: s; a person who was away longer is a newcomer.
     velocity_share: of the newest step in a track's velocity.
     fastest_mm_per_s: a velocity above it is cut down to it.
@@ -135,6 +135,8 @@ def _move_on(known: _Track, row: Row, time: float, settings: Settings) -> None:
   step = max(time - known.time, 1e-6)
   moved = _middle(row) - _middle(known.row)
   share = settings.velocity_share
+  # A jump along z is a wrong depth more often than a step: who follows it loses the person.
+  moved = moved * (1, 1, settings.depth_weight)
   velocity = (1 - share) * known.velocity + share * np.nan_to_num(moved / step)
   speed = np.linalg.norm(velocity)
   known.velocity = velocity * min(1.0, settings.fastest_mm_per_s / max(speed, 1e-6))

@@ -3,6 +3,9 @@
 Symbols: P people, J joints of a picture of W x H px.
 """
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -11,6 +14,23 @@ from posejax.viz.pose_views import Small
 
 GROUND, GIVEN, WORDS = (44, 47, 52), (150, 154, 160), (205, 208, 212)
 LEGEND = 'grey: 2D poses as given, alone where left out; colours: what was found, projected'
+
+
+class Given(Protocol):
+  """The 2D poses of a picture: joints (P, J, 2) px, seen (P, J) bool."""
+
+  joints: np.ndarray
+  seen: np.ndarray
+
+
+def backdrops(
+  size: tuple[int, int], frames: Sequence[Given], skeleton: Skeleton, longest: int, most: int
+) -> dict[int, Small]:
+  """Position → `backdrop` of at most so many frames, evenly over all."""
+  chosen = np.linspace(0, len(frames) - 1, min(most, len(frames))).astype(int)
+  return {
+    int(at): backdrop(size, frames[at].joints, frames[at].seen, skeleton, longest) for at in chosen
+  }
 
 
 def backdrop(

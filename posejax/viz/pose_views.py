@@ -18,7 +18,10 @@ from posejax.viz import overlay, report_pictures
 
 LONGEST = 1280  # px of an overlay
 _FARTHEST = 50.0  # m: what is beyond is not drawn
+_THIN = 40  # times as tall as its lines are wide is a person in an overlay
 _WIDE, _AXES = 9.6, (7.9, 4.0)  # inches: a figure, and the most that its axes take together
+_LOWEST = 1.2  # inches: of its axes
+_AROUND = 0.5  # m of paper around people, both sides together
 
 
 class Small(NamedTuple):
@@ -59,7 +62,11 @@ def overlay_picture(small: Small, people: People, skeleton: Skeleton) -> Image.I
   near = (np.abs(points) < 10 * max(size)).all(-1)
   shown = np.asarray(people.valid, bool)[:, None] & np.asarray(people.joint_valid, bool) & near
   line = max(2, round(max(size) / 250))
-  overlay.draw_people(picture, points, shown, skeleton, width=line)
+  for joints, mine in zip(points, shown, strict=True):
+    known = joints[mine & np.isfinite(joints).all(-1)]
+    tall = np.ptp(known, axis=0).max() if len(known) else 0
+    width = int(np.clip(tall / _THIN, 1, line))
+    overlay.draw_people(picture, joints[None], mine[None], skeleton, width=width)
   draw, font = ImageDraw.Draw(picture), ImageFont.load_default(max(12, max(size) // 45))
   for slot in np.flatnonzero(people.valid):
     mine = points[slot][shown[slot] & np.isfinite(points[slot]).all(-1)]
@@ -100,9 +107,10 @@ def two_views(people: People, skeleton: Skeleton, title: str = '') -> bytes:
     figure.text(0.5, 0.5, 'nobody found', ha='center', color='0.4')
     return report_pictures.png(figure)
   middle = (points.min(0) + points.max(0)) / 2
-  spans = np.maximum(np.ptp(points, axis=0) + 0.5, (1.2, 2.2, 1.2))  # m, of x, y, z
+  spans = np.maximum(np.ptp(points, axis=0) + _AROUND, (1.2, 2.2, 1.2))  # m, of x, y, z
   inches = min(_AXES[0] / (spans[0] + spans[2]), _AXES[1] / spans[1])  # of a metre
   spans[[0, 2]] *= _AXES[0] / (inches * (spans[0] + spans[2]))  # all the width
+  spans[1] = max(spans[1], _LOWEST / inches)
   label = 0.2 / inches  # m, above the highest head
   figure.set_figheight(inches * (spans[1] + label) + 1.0)
   left, right = figure.subplots(1, 2, width_ratios=(spans[0], spans[2]))

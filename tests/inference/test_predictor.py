@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from posejax.data import letterbox
-from posejax.geometry.camera import Intrinsics
+from posejax.geometry.camera import Intrinsics, fixed_intrinsics
 from posejax.inference import checkpoint, predictor
 from posejax.inference.checkpoint import CheckpointFolderError
 from posejax.inference.predictor import Predictor
@@ -22,15 +23,22 @@ def run(tmp_path_factory):
 
 def in_view(place, view, side, focal, center):
   """What a network that makes no error says of a person at `place`: it looks as large and stands
-  at the same point of the view, and the network believes in its own camera."""
+  at the same point of the view, and the network believes in its own camera, whose axis goes through
+  the middle of the view: about it the person stands turned."""
   point = (np.array(place[:2]) / place[2] * focal + center + 0.5 - view.corner) * view.scale - 0.5
   depth = place[2] * side / (focal * view.scale)
   root = np.append((point - (side - 1) / 2) / side * depth, depth)
-  camera = scenes.standing() + root
+  middle = (letterbox.to_photograph(np.full(2, (side - 1) / 2), view) - center) / focal
+  # About y until the ray has no x, then about x until it has no y.
+  aside = np.arctan(middle[0])
+  down = np.arctan2(middle[1], np.hypot(1, middle[0]))
+  turn = Rotation.from_rotvec([down, 0, 0]) * Rotation.from_rotvec([0, -aside, 0])
+  seen = scenes.standing() @ turn.as_matrix().T
+  camera = seen + root
   return People(
     np.zeros((1, 1), np.int32), np.ones((1, 1)),
     (camera[:, :2] / camera[:, 2:] * side + (side - 1) / 2)[None, None],
-    scenes.standing()[None, None], camera[None, None], np.array([[depth]]),
+    seen[None, None], camera[None, None], np.array([[depth]]),
     np.ones((1, 1, 15), bool), np.ones((1, 1), bool),
   )
 
@@ -55,6 +63,42 @@ def test_a_known_person_comes_back(focal, center, place):
     joints = scenes.standing() + place
     np.testing.assert_allclose(
       got.joints_2d[0, 0], joints[:, :2] / joints[:, 2:] * focal + center, atol=1e-2)
+
+
+def test_a_person_in_a_corner():
+  """A part 31 degrees off the axis. What the true camera sees of the person is what the part's
+  shows, up to the perspective of a part that small; with the pose not turned it is not."""
+  view = letterbox.View(np.array([1200.0, 800.0]), np.float64(128 / 400))
+  center, place = np.array([799.5, 599.5]), np.array([3000.0, 2000.0, 8000.0])
+  found = in_view(place, view, 128, 1600.0, center)
+  got = predictor.true_camera(
+    found, 0, 128, [view], [Intrinsics(np.full(2, 1600.0), center)]
+  )
+  np.testing.assert_allclose(got.joints_camera[0, 0], scenes.standing() + place, atol=0.1)
+
+  def apart(pose):
+    joints = pose + place
+    image = joints[:, :2] / joints[:, 2:] * 1600 + center
+    return np.linalg.norm(image - got.joints_2d[0, 0], axis=-1).mean() / np.ptp(image[:, 1])
+
+  assert apart(scenes.standing()) < 0.03 < 0.045 < apart(found.joints_relative[0, 0])
+
+
+def test_who_is_not_finite_is_nobody(run):
+  square = predictor.Square(
+    np.zeros((64, 64, 3), np.uint8), letterbox.whole(64, 64, 64), fixed_intrinsics(64)
+  )
+  maker = predictor.Predictor(run)
+  whole = maker._infer
+
+  def infer(images):
+    people = whole(images)
+    people.joints_relative[0, 0, 3] = np.nan
+    return people._replace(valid=np.ones_like(people.valid), joint_valid=np.ones_like(
+      people.joint_valid
+    ))
+  maker._infer = infer
+  assert maker.of_levels([[[square]]]).valid.tolist() == [[False, True]]
 
 
 def test_nothing_is_not_computed(run):

@@ -10,17 +10,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from posejax import infer
+from posejax.geometry.skeleton import skeleton
 from posejax.inference import scene as scene_lib
 from posejax.inference import schema, tiles
 from posejax.methods.base import People
 from tests.inference import toy_run
 
 SIDE, WIDTH, HEIGHT = 100, 1000, 800
-# Joints of somebody of height 1: root, head, feet.
+# Somebody of height 1: root, head, feet.
 SHAPE = np.array([(0, 0), (0.1, -0.5), (-0.1, 0.5)])
+BODY = skeleton('body', (('root', ''), ('head', 'root'), ('feet', 'root')))
 
 
-@given(st.integers(1, 400), st.integers(1, 400), st.sampled_from(tiles.LEVELS), st.data())
+@given(st.integers(256, 900), st.integers(1, 900), st.sampled_from(tiles.LEVELS), st.data())
 def test_whoever_is_half_as_large_as_a_square_is_whole_in_one(width, height, level, data):
   (whole,), *finer = tiles.views(width, height, 64, level)
   assert len(finer) == tiles.LEVELS.index(level)
@@ -63,34 +65,42 @@ def merged(whole, parts):
   corners = [tuple(view.corner) for view in views[1]]
   assert set(parts) <= set(corners)
   people = tiles.merge(
-    [seen(whole), seen(*(parts.get(corner, []) for corner in corners))], views, SIDE
+    [seen(whole), seen(*(parts.get(corner, []) for corner in corners))], views, SIDE, BODY
   )
-  assert people.valid.all() and people.identity.tolist() == list(range(1, len(people.valid) + 1))
+  assert people.valid.all() and people.identity.tolist() == list(range(len(people.valid)))
   return people
 
 
 # Level 2 of 1000 x 800: squares of 500 px from x = 0, 250, 500 and y = 0, 150, 300.
 SMALL, LARGE = person(300, 300, 200), person(600, 400, 600)
+# The lower half of the large one, taken for somebody: within 0.05 of her limbs.
+HALF = person(600 - 30, 400 + 150, 280, 0.95)
 
 
 @pytest.mark.parametrize(('whole', 'parts', 'expected'), [
   ([], {}, []),
   ([LARGE], {}, [LARGE]),
-  # 0.2 of the whole, 0.4 of a part: seen a bit elsewhere there, and in two of them.
+  # 0.2 of the whole, 0.4 of a part: seen a bit elsewhere there, and in two of them; in the first it
+  # is 199 px from an edge, in the second 52.
   ([SMALL], {(0, 0): [person(302, 301, 198, 0.5)], (0, 150): [person(303, 300, 200, 0.6)]},
-   [person(303, 300, 200, 0.6)]),
-  # The lower half of a large person looks like a smaller one.
-  ([LARGE], {(500, 300): [person(640, 550, 200)]}, [LARGE]),
-  # A smaller one beside the large one is another.
+   [person(302, 301, 198, 0.5)]),
+  ([LARGE], {(500, 300): [HALF]}, [LARGE]),
+  # Whole in one part, and half of her in the next, nearer its edge, of a larger score.
+  ([], {(0, 0): [SMALL], (250, 150): [person(290, 350, 90, 0.95)]}, [SMALL]),
+  # A smaller one beside the large one is another, and one whose limbs cross hers.
   ([LARGE], {(0, 0): [SMALL]}, [LARGE, SMALL]),
+  ([LARGE], {(500, 150): [person(700, 450, 200)]}, [LARGE, person(700, 450, 200)]),
+  # Two of one view are two, however near.
+  ([LARGE, person(620, 410, 590, 0.5)], {}, [LARGE, person(620, 410, 590, 0.5)]),
   # Who reaches beyond a part's edge is cut off there.
   ([], {(0, 0): [person(300, 450, 200)]}, []),
   # Too small for both: as the finer one says.
   ([person(300, 300, 50)], {(0, 0): [person(301, 300, 52)]}, [person(301, 300, 52)]),
   # Too small for the whole, missed in its parts.
   ([SMALL], {}, [SMALL]),
-  # A score that is larger goes first within a level.
-  ([person(600, 400, 600, 0.3), person(620, 400, 600, 0.8)], {}, [person(620, 400, 600, 0.8)]),
+  # A score that is larger goes first in the whole.
+  ([person(600, 400, 600, 0.3), person(100, 400, 600, 0.8)], {},
+   [person(100, 400, 600, 0.8), person(600, 400, 600, 0.3)]),
 ])
 def test_everybody_once(whole, parts, expected):
   people = merged(whole, parts)
@@ -99,15 +109,31 @@ def test_everybody_once(whole, parts, expected):
     np.testing.assert_array_equal(joints, points)
 
 
-def test_people_of_no_size_are_nobody():
-  broken = seen([person(300, 300, 600)])
-  broken.joints_2d[0, 0, 0] = np.nan
-  assert not len(tiles.merge([broken], tiles.views(WIDTH, HEIGHT, SIDE, 1), SIDE).valid)
+@given(st.floats(0.03, 0.97), st.floats(0.03, 0.97), st.floats(0.02, 0.9))
+def test_a_network_that_makes_no_error_gives_everybody_once(x, y, tall):
+  """Wherever and however large one person is, if every view gives whom it holds whole."""
+  tall = tall * min(HEIGHT, WIDTH)
+  points = np.array([x * WIDTH, y * HEIGHT]) + tall * SHAPE
+  views = tiles.views(WIDTH, HEIGHT, SIDE, 4)
+
+  def holds(view):
+    shown = (points + 0.5 - view.corner) * view.scale
+    return [(points, 0.9)] if ((shown >= 0) & (shown <= SIDE)).all() else []
+
+  levels = [seen(*map(holds, mine)) for mine in views]
+  found = tiles.merge(levels, views, SIDE, BODY)
+  assert len(found.valid) == any(level.valid.any() for level in levels)
+
+
+def test_what_the_network_would_see_enlarged_too_much_is_left_out():
+  sizes = {64: 2, 128: 3, 63: 1, 33: 1}
+  for width, levels in sizes.items():
+    assert len(tiles.views(width, width, 64, 8)) == levels, width
 
 
 def test_a_small_person_is_found_in_a_part(tmp_path, monkeypatch):
   """Red of 6 px is less than a pixel of the whole picture's view, and more in a part of a quarter:
-  its sixth square along x begins at 1600 - 400 px, the third along y at 300."""
+  its squares of 400 px begin each 200 px along x, the last one at 1200."""
   monkeypatch.setattr(infer, 'METHODS', {'toy': toy_run.METHOD})
   run = toy_run.finish(tmp_path / 'run')
   pixels = toy_run.photograph(1600, 1000, 1400, 500, radius=6)

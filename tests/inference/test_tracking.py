@@ -92,6 +92,14 @@ def test_depth_is_trusted_less():
     assert ids(tracking.track(scenes.scene(frames)))[1] == [expected]
 
 
+def test_a_wrong_depth_loses_nobody():
+  """As one of the shared videos had it, at 30 frames a second: followed by its velocity alone the
+  person would be expected 1 m too far away."""
+  depths = [4600, 4620, 5150, 4440, 4600]
+  frames = [[scenes.row(t, (10 * t, 0, z))] for t, z in enumerate(depths)]
+  assert ids(tracking.track(scenes.scene(frames))) == [[1]] * len(depths)
+
+
 def test_joints_that_one_side_lacks_do_not_count():
   wild = scenes.standing()
   wild[8] = 1e5
