@@ -18,6 +18,7 @@ from posejax.benchmarks import (
   mobilenet_pose,
   synth,
 )
+from posejax.training import machine
 
 TOPICS = {
   'geometry': geometry.rows, 'heatmaps': heatmaps.rows, 'synth': synth.rows,
@@ -61,4 +62,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+  machine.prepare(None)  # the compiler that trainings and inference run with
   sys.exit(main())
