@@ -5,8 +5,8 @@
 Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long,full`:
 
   size
-  (none)  128 px, 2 CPU cores, 24 minutes from nothing beside other work, 5.7 GB; unsupervised
-          3DPCK_rel 40.9 (39.2 to 42.5) of people found, mean pose 34.8 (one seed)
+  (none)  128 px, 17 minutes from nothing on 2 idle CPU cores, 5.1 GiB; unsupervised 3DPCK_rel
+          41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed)
   long    the same world, larger networks, more pictures and steps: meant for 2 to 2.5 hours on 2
           cores; unsupervised, with `mocap`, 53.0 (51.7 to 54.2), mean pose 45.0 (one seed)
   ablate  the default with shorter phases: about 6 minutes a rung over shared earlier stages
