@@ -49,7 +49,7 @@ Levels = list[list[Square]]  # level by level, as `tiles.views` has them
 
 
 class Predictor:
-  """Finds people in images; compiled at most twice, for one image and for a batch.
+  """Finds people in images; compiled at most twice, for one view and for a batch of them.
 
   Args:
     run: networks and config.
