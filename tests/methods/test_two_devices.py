@@ -27,13 +27,18 @@ KEY = jax.random.key(1)
 
 
 def crossmodal():
-  """The stage of alignment: both losses of scenes, in one phase."""
+  """The stage of alignment: a loss of pictures, both of scenes, in one phase."""
   config = get_config('smoke').unlock()
-  config.align.batch_scenes = 4
+  config.align.batch_images = 4
   params = students.random_networks(config)
   products = random_run.random_products(config, params)
+  # The teacher misses a third of the people, and a third of the joints of the others.
+  rng, observed = np.random.default_rng(0), products['observed'].arrays
+  observed['rooted'] = rng.random(observed['rooted'].shape) < 2 / 3
+  observed['roots'] = np.where(observed['rooted'][..., None], observed['roots'], 0)
+  observed['seen'] = observed['rooted'][..., None] & (rng.random(observed['seen'].shape) < 2 / 3)
   stage = align.build(config, products)
-  phase = Phase('all', 1, ('scenes',), ('recon', 'adapt'))
+  phase = Phase('all', 1, ('images', 'scenes'), ('distl', 'recon', 'adapt'))
   start = {name: params[name] for name in ('G', 'H')}
   return dataclasses.replace(stage, init=lambda key: (start, {}), phases=(phase,))
 
@@ -104,6 +109,18 @@ def plain_programs():
 @pytest.fixture(scope='module')
 def alignment():
   return crossmodal()
+
+
+def test_pictures(alignment):
+  stage, batch = given(alignment, 'images')
+  one, two = (a_step(stage, batch, 'images', count) for count in (1, 2))
+  logs = assert_same(one, two, ('distl',))
+  # An odd number of people: no two devices can have equal shares, so that a mean of the devices'
+  # means would be another number.
+  assert logs['weight/distl'] / 2 % 2 == 1
+  before, after, _ = two
+  jax.tree.map(np.testing.assert_array_equal, before.params['G'], after.params['G'])
+  assert set(after.params) == {'G', 'H'}
 
 
 def test_scenes(alignment):
