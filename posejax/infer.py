@@ -59,7 +59,7 @@ METHODS = command.METHODS
 _SECOND_STAGE = 'refine'
 # Options that are their flags.
 _AS_GIVEN = ('batch', 'fov_deg', 'focal_px', 'every', 'pictures', 'bvh', 'rerun', 'refine', 'size',
-             'fps', 'still', 'tiles')
+             'fps', 'still', 'tiles', 'mirror')
 _THUMBNAIL = 480  # px, of a video's sheet
 _FOR_USERS = (
   UsageError, Poses2dError, schema.SchemaError, files.OutputError,
@@ -69,7 +69,7 @@ _FOR_USERS = (
 
 def load(
   checkpoint: str | pathlib.Path, cache: str | pathlib.Path | None = None, batch: int = 8,
-  refine: bool | None = None, tiles: int = 1,
+  refine: bool | None = None, tiles: int = 1, mirror: bool = False,
 ) -> Predictor:
   """Opens a finished run for images in memory; the module shows its use.
 
@@ -79,6 +79,7 @@ def load(
     batch: views of a call: images, without `tiles`. More take several calls, fewer are padded.
     refine: True: the run must have a second stage; False: it is left out; None: as the run is.
     tiles: 2, 4 or 8 also looks at parts of an image, where people are small.
+    mirror: also looks at each view's mirror image.
 
   Returns:
     What takes images (B, H, W, 3) uint8 and gives `posejax.methods.base.People`, batched.
@@ -88,21 +89,19 @@ def load(
       without second stage; one line.
     ValueError: `batch` or `tiles` cannot be.
   """
-  opened = _open(pathlib.Path(checkpoint), cache and pathlib.Path(cache), refine)
+  opened = _open(pathlib.Path(checkpoint), cache and pathlib.Path(cache), refine, mirror)
   return Predictor(opened, batch, tiles)
 
 
 def _open(
-  folder: pathlib.Path, cache: pathlib.Path | None, refine: bool | None
+  folder: pathlib.Path, cache: pathlib.Path | None, refine: bool | None, mirror: bool
 ) -> checkpoint_lib.Run:
   without = (_SECOND_STAGE,) if refine is False else ()
   run = checkpoint_lib.load(folder, METHODS, cache, without)
   if refine and not run.products[_SECOND_STAGE].params:
-    raise UsageError(
-      f'--refine: {folder} has no second stage (config.refine.steps is 0); leave it out, or train '
-      'with --config.refine.steps=...'
-    )
-  return run
+    raise UsageError(f'--refine: {folder} has no second stage (config.refine.steps is 0); leave it '
+                     'out, or train with --config.refine.steps=...')
+  return checkpoint_lib.mirrored(run) if mirror else run
 
 
 def run(options: Options) -> int:
@@ -119,7 +118,7 @@ def run(options: Options) -> int:
 
 def _of_pictures(options: Options) -> int:
   given = inputs.find(options.input, options.output)
-  opened = _open(options.checkpoint, options.cache, options.refine)
+  opened = _open(options.checkpoint, options.cache, options.refine, options.mirror)
   with files.claimed(options.output, {**options.record(), 'networks': dict(opened.keys)}):
     work = _Pictures(options, opened, given.root)
     for line in given.skipped:
@@ -373,6 +372,7 @@ def define_flags() -> None:
   flags.DEFINE_float('fps', None, f'frames a second of a video\'s 2D poses; {FPS:g} if not given')
   flags.DEFINE_bool('still', False, 'one unmoved camera took all 2D poses: its pitch is averaged')
   flags.DEFINE_bool('refine', None, 'the second stage; where not given, as it was trained')
+  flags.DEFINE_bool('mirror', False, 'also look at the mirror image: better, twice the time')
   flags.DEFINE_integer('tiles', 1, '2, 4 or 8: also parts of 1/2, ... of a picture: small people')
 
 

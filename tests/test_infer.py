@@ -336,6 +336,7 @@ def test_a_video_that_is_none(checkpoint, tmp_path, capsys):
   ({'smooth': OneEuro(-1)}, '--smooth_cutoff'),
   ({'refine': True}, 'has no second stage (config.refine.steps is 0)'),
   ({'tiles': 3}, '--tiles=3: it must be 1, 2, 4 or 8'),
+  ({'mirror': True}, 'method toy has no use for mirror images; leave --mirror out'),
 ])
 def test_wrong_wishes(checkpoint, tmp_path, capsys, options, words):
   save(tmp_path / 'a.png')

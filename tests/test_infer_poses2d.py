@@ -291,6 +291,7 @@ def test_a_picture_without_size_is_skipped(checkpoint, tmp_path, capsys):
   (openpose, {'size': '9x9', 'fov_deg': 180.0}, 'from 1 to 170 degrees'),
   (openpose, {'size': '9x9', 'refine': True}, '--refine is for --input'),
   (openpose, {'size': '9x9', 'refine': False}, '--refine is for --input'),
+  (openpose, {'size': '9x9', 'mirror': True}, '--mirror is for --input'),
   (openpose, {'size': '9x9', 'tiles': 2}, '--tiles is for --input'),
   (coco, {'still': True}, '--still is for videos'),
   (coco, {'fps': 25.0}, '--fps is for videos'),

@@ -325,3 +325,49 @@ def mirror_local(
   signs = np.ones((skeleton.num_joints, 3))
   signs[order == np.arange(skeleton.num_joints), 0] = -1
   return local[order] * jnp.asarray(signs, local.dtype)
+
+
+def mean_pose(
+  poses: jax.Array, skeleton: skeleton_lib.Skeleton = skeleton_lib.J17
+) -> jax.Array:
+  """One pose between several readings of the same: bones of mean direction and mean length.
+
+  The mean of joints would have bones shorter than each reading's, the more so the less they agree.
+
+  Args:
+    poses: (N, J, 3) of one frame, mm, N ≥ 1.
+    skeleton: any tree.
+
+  Returns:
+    (J, 3) mm. A bone whose directions cancel each other keeps the first reading's.
+
+  Raises:
+    ValueError: another shape.
+  """
+  poses = arguments.as_float('mean_pose', 'poses', poses, ('N', skeleton.num_joints, 3))
+  parents = np.array(skeleton.parents)
+  at_root = parents < 0
+  bones = poses - jnp.where(at_root[:, None], 0.0, poses[:, parents])
+  mean = bones.mean(0)
+  length, size = _lengths(bones).mean(0), _lengths(mean)
+  directed = size > 0
+  fitted = mean * (length / jnp.where(directed, size, 1.0))[:, None]
+  bone = jnp.where(at_root[:, None], mean, jnp.where(directed[:, None], fitted, bones[0]))
+  return jnp.stack([
+    sum(bone[joint] for joint in _up_to_root(joint, parents)) for joint in range(len(parents))
+  ])
+
+
+def _lengths(bones: jax.Array) -> jax.Array:
+  """(..., 3) → (...); 0, and a derivative of 0, of what is too short to have a direction."""
+  squares = (bones * bones).sum(-1)
+  directed = squares > vectors.MIN_LENGTH**2
+  return jnp.where(directed, jnp.sqrt(jnp.where(directed, squares, 1.0)), 0.0)
+
+
+def _up_to_root(joint: int, parents: np.ndarray) -> list[int]:
+  """The joint, its parent, and so on."""
+  chain = [joint]
+  while parents[chain[-1]] >= 0:
+    chain.append(int(parents[chain[-1]]))
+  return chain

@@ -8,6 +8,7 @@ from posejax.heatmaps.grouping import (
   redundant_limbs,
 )
 from posejax.heatmaps.keypoints import Peaks, background_map, find_peaks, render_heatmaps
+from posejax.heatmaps.mirror import mirror_maps
 from posejax.heatmaps.paf import render_limb_gaussians, render_pafs, score_limbs
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
   'find_peaks',
   'group_people',
   'match_limbs',
+  'mirror_maps',
   'redundant_limbs',
   'render_heatmaps',
   'render_limb_gaussians',

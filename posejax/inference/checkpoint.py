@@ -17,6 +17,7 @@ from posejax.training import config as config_lib
 from posejax.training import finished, products
 
 MAX_CONFIG_BYTES = 2**20
+MIRROR = 'infer.mirror'  # the config's switch
 
 
 class CheckpointFolderError(RuntimeError):
@@ -123,6 +124,24 @@ def load(
   trained = {plan.name for plan in method.stages if plan.build}
   keys = {name: place.name for name, place in kept.items() if name in trained}
   return Run(str(folder), method, config.lock(), LazyProducts(kept), keys)
+
+
+def mirrored(run: Run) -> Run:
+  """The run, made to look at every picture's mirror image too.
+
+  Raises:
+    CheckpointFolderError: its method or its config has no way to.
+  """
+  if MIRROR not in run.method.rules:
+    raise CheckpointFolderError(
+      f'{run.name}: method {run.method.name} has no use for mirror images; leave --mirror out'
+    )
+  config = nested(dict(config_lib.leaves(run.config)) | {MIRROR: True})
+  try:
+    config_lib.validate(config, run.method.rules)
+  except config_lib.ConfigError as error:
+    raise CheckpointFolderError(f'{run.name}: {error}; leave --mirror out') from error
+  return run._replace(config=config.lock())
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

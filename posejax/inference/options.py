@@ -39,6 +39,7 @@ class Options:
     fps: frames a second of a video's 2D poses; None: `FPS`.
     still: one camera that does not move took all frames of the 2D poses.
     tiles: the finest level of parts that are looked at beside a whole picture.
+    mirror: whether every view's mirror image is looked at too.
   """
 
   checkpoint: pathlib.Path
@@ -59,6 +60,7 @@ class Options:
   fps: float | None = None
   still: bool = False
   tiles: int = 1
+  mirror: bool = False
 
   def check(self) -> None:
     """Raises UsageError where a value, or two together, make no sense."""
@@ -82,9 +84,12 @@ class Options:
       for name in ('size', 'fps', 'still'):
         if getattr(self, name):
           raise UsageError(f'--{name} is for --poses2d: pictures and videos say it themselves')
-    elif self.refine is not None or self.tiles != 1:
-      name = 'tiles' if self.refine is None else 'refine'
-      raise UsageError(f'--{name} is for --input: 2D poses are lifted as they are')
+    else:
+      for name, given in (
+        ('refine', self.refine is not None), ('tiles', self.tiles != 1), ('mirror', self.mirror),
+      ):
+        if given:
+          raise UsageError(f'--{name} is for --input: 2D poses are lifted as they are')
     if self.tiles not in tiles.LEVELS:
       raise UsageError(f'--tiles={self.tiles}: it must be 1, 2, 4 or 8')
     if self.fps is not None and not 0.01 <= self.fps <= 10_000:
@@ -109,8 +114,9 @@ class Options:
     decides = dataclasses.asdict(self)
     for name in ('output', 'cache', 'batch', 'checkpoint', 'poses2d', 'size', 'fps', 'still'):
       del decides[name]
-    if self.tiles == 1:  # so that results from before there were tiles go on
-      del decides['tiles']
+    for name, left_out in (('tiles', 1), ('mirror', False)):
+      if decides[name] == left_out:  # so that results from before there was that option go on
+        del decides[name]
     if self.poses2d is None:
       return {**decides, 'input': os.path.realpath(self.input)}
     return {

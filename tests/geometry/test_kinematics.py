@@ -311,3 +311,45 @@ class TestBoneLengths:
   def test_gradient_at_length_zero(self):
     gradient = jax.grad(lambda p: jnp.sum(kinematics.measure_bone_lengths(p)))(jnp.zeros((17, 3)))
     np.testing.assert_array_equal(gradient, 0)
+
+
+def test_mean_pose_by_hand():
+  """The right shoulder's bone points along x in one pose and along y in the other, 100 mm long."""
+  order = J15
+  shoulder, elbow, wrist = (order.index(f'r_{name}') for name in ('shoulder', 'elbow', 'wrist'))
+  first = np.zeros((15, 3))
+  first[:] = (7, 8, 9)  # all joints in one place: bones without a direction
+  second = first + (2, 0, 0)
+  first[[shoulder, elbow, wrist]] += (100, 0, 0)
+  second[[shoulder, elbow, wrist]] += (0, 100, 0)
+  second[wrist] += (0, 0, 10)
+  mean = np.asarray(kinematics.mean_pose(np.stack([first, second]), order))
+  side = 100 / np.sqrt(2)
+  at = np.array([8, 8, 9])
+  np.testing.assert_allclose(mean[0], at, atol=1e-4)
+  np.testing.assert_allclose(mean[elbow], at + (side, side, 0), atol=1e-4)
+  # The last bone has no length in the first pose, 10 in the second: their mean is 5.
+  np.testing.assert_allclose(mean[wrist], mean[elbow] + (0, 0, 5), atol=1e-4)
+  # Bones that cancel each other: the first one's stays.
+  flipped = np.asarray(kinematics.mean_pose(np.stack([first, 2 * at - (1, 0, 0) - first]), order))
+  assert np.isfinite(flipped).all()
+
+
+def test_mean_pose_keeps_a_body_and_has_derivatives():
+  local = poses.human(np.random.default_rng(0), 2)
+  bodies = jnp.stack([kinematics.forward_kinematics(row, LENGTHS) for row in local])
+  parents = np.array(J17.parents)
+
+  def lengths(pose):
+    return np.linalg.norm((pose - pose[parents])[1:], axis=-1)
+
+  mean = np.asarray(kinematics.mean_pose(bodies))
+  expected = (lengths(np.asarray(bodies[0])) + lengths(np.asarray(bodies[1]))) / 2
+  np.testing.assert_allclose(lengths(mean), expected, rtol=1e-5)
+  alone = kinematics.mean_pose(bodies[:1])
+  np.testing.assert_allclose(alone, bodies[0], atol=1e-3)
+  np.testing.assert_allclose(kinematics.mean_pose(bodies[::-1]), mean, atol=1e-3)
+  for some in (bodies, jnp.zeros((2, 17, 3))):  # at the singular point too
+    assert np.isfinite(jax.grad(lambda x: kinematics.mean_pose(x).sum())(some)).all()
+  with pytest.raises(ValueError, match='mean_pose: poses must have shape'):
+    kinematics.mean_pose(jnp.zeros((2, 16, 3)))

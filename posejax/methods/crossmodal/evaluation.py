@@ -18,6 +18,7 @@ from posejax.methods.crossmodal import (
   teacher_training,
   wording,
 )
+from posejax.methods.crossmodal import looks as looks_lib
 from posejax.metrics import statistics
 
 _BATCH = 32
@@ -31,6 +32,9 @@ _NOTES = (
   '(MuPoTS-3D).',
   'Recall asks for people who count and show in the 8 px cell of their pelvis. The teacher '
   'gives a person only if it saw the pelvis or both hips; others are dropped, and counted.',
+  'The teacher looks at a picture once, as the student does. What it teaches of the unlabelled '
+  'pictures may come of several looks, enlarged and mirrored (observed.zooms, observed.mirror): '
+  'the row “what it teaches”, of the same pictures.',
   'The pelvis is never scored: 14 of 15 joints are. Nothing is rescaled by the true bones.',
   'Intervals: 95 % bootstrap over pictures, 2,000 draws. They say how much the figures depend on '
   'the pictures, not how much a training with another seed would differ.',
@@ -70,6 +74,7 @@ def evaluate_run(
   student = evaluate.student_rows(people, truth, side)
   found = evaluate.teacher_rows(seen, truth, side)
   values |= plane.own_metrics('teacher', found, side)
+  values |= plane.own_metrics('lessons', _lessons(config, products, truth, found), side)
   values |= observed.rootless(seen)
   values['teacher_2d_mpjpe_found_px'] = plane.mean_error(found)
   values |= plane.shared_metrics({'teacher': found, 'student': student}, side)
@@ -102,10 +107,20 @@ def _labelled(config, products) -> np.ndarray | None:
   return truth['truth_camera'][:count][truth['truth_valid'][:count]]
 
 
-def _observed(config, products, truth) -> dict[str, np.ndarray]:
+def _observed(config, products, truth, looks=looks_lib.ONCE) -> dict[str, np.ndarray]:
   return observed.observe(
-    teacher.frozen(config, products), truth['images'], config.world.max_people, label='teacher'
+    teacher.frozen(config, products), truth['images'], config.world.max_people, label='teacher',
+    looks=looks,
   )
+
+
+def _lessons(config, products, truth, found: plane.Rows) -> plane.Rows:
+  """What the teacher would teach of these pictures: `found` if it looks but once."""
+  looks = looks_lib.of_config(config)
+  if looks == looks_lib.ONCE:
+    return found
+  seen = _observed(config, products, truth, looks)
+  return evaluate.teacher_rows(seen, truth, config.world.image_size)
 
 
 def _held_back(config, products) -> plane.Rows:

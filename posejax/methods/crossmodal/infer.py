@@ -1,8 +1,9 @@
 """P̂ = M∘H∘E(I): from images to people in one compiled call.
 
 Roots by NMS on the pelvis heat-map, no grouping [P]: F's, or H's own (`root_source` student), which
-leaves F out; with K ≥ 2 slots a cell from these (`roots`). With H′ a second pass over everybody's
-crop (`crops`). The camera is the fixed one.
+leaves F out; with K ≥ 2 slots a cell from these (`roots`). With `infer.mirror` the mirror image is
+looked at too (`mirrored`). With H′ a second pass over everybody's crop (`crops`). The camera is the
+fixed one.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import numpy as np
 
 from posejax.heatmaps import grid
 from posejax.methods.base import People, Product
-from posejax.methods.crossmodal import crops, lift, prior, world
+from posejax.methods.crossmodal import crops, lift, mirrored, prior, world
 from posejax.methods.crossmodal import roots as roots_lib
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.models import aae as aae_lib
@@ -136,13 +137,18 @@ class Model:
     features = self.features(params['H'], v)
     if self.h.slots > 1:
       return self._detect_slots(params['H'], features)
-    if self.h.roots:
-      maps, stride = jax.nn.sigmoid(self.root_logits(params['H'], features)), self.stride
-    else:
-      maps, _ = teacher_lib.Teacher(self.teacher, params).decode(v, skip)
-      maps, stride = maps[..., self.teacher.parts.index('pelvis'), None], teacher_lib.STRIDE
-    found = roots_lib.peaks(maps[..., 0], stride, self.root_threshold, self.max_people)
+    maps, stride = self.root_maps(params, features, v, skip)
+    found = roots_lib.peaks(maps, stride, self.root_threshold, self.max_people)
     return self.read(params['H'], features, found.positions, found.valid).found, found
+
+  def root_maps(
+    self, params: Any, features: jax.Array, v: jax.Array, skip: jax.Array
+  ) -> tuple[jax.Array, int]:
+    """Pelvis heat-maps (B, h, w), with one slot a cell, and px of their cells."""
+    if self.h.roots:
+      return jax.nn.sigmoid(self.root_logits(params['H'], features))[..., 0], self.stride
+    maps, _ = teacher_lib.Teacher(self.teacher, params).decode(v, skip)
+    return maps[..., self.teacher.parts.index('pelvis')], teacher_lib.STRIDE
 
   def _detect_slots(self, h: Any, features: jax.Array):
     # Twice as many as people: neighbours may both see a root on their border.
@@ -167,6 +173,12 @@ class Model:
     return lift.lift(
       self.prior, params['Psi'], found, roots, self.intrinsics, self.depths, self.projection
     )
+
+  def placed(
+    self, canonical: jax.Array, relative: jax.Array, roots: jax.Array, depth: jax.Array
+  ) -> lift.Lifted:
+    """Root-relative poses (B, P, J, 3) mm at roots (B, P, 2) px and depths (B, P) mm."""
+    return lift.place(canonical, relative, roots, depth, self.intrinsics, self.projection)
 
   def _net(self) -> models.PoseNet:
     return models.PoseNet(self.h, self.dtype)
@@ -194,7 +206,7 @@ def _window(settings: ml_collections.ConfigDict) -> windows.WindowConfig | None:
   )
 
 
-def predict(model: Model, params: Any, images: jax.Array) -> People:
+def predict(model: Model, params: Any, images: jax.Array, mirror: bool = False) -> People:
   """People of a batch of square images, by the fixed camera.
 
   Args:
@@ -202,12 +214,16 @@ def predict(model: Model, params: Any, images: jax.Array) -> People:
     params: {'E', 'F', 'H', 'Psi'}, and 'H2' where there is a second stage; F is not read with
       `root_source` student.
     images: (B, S, S, 3) uint8.
+    mirror: whether the mirror images are looked at too.
 
   Returns:
     People, each field with a leading B.
   """
-  found, roots = model.detect(params, *model.encode(params, images))
-  lifted = model.place(params, found, roots.positions)
+  if mirror:
+    lifted, roots = mirrored.detect(model, params, images)
+  else:
+    found, roots = model.detect(params, *model.encode(params, images))
+    lifted = model.place(params, found, roots.positions)
   if 'H2' in params:
     lifted = crops.people(model, params, images, roots.positions, lifted)
   valid = roots.valid
@@ -236,7 +252,7 @@ def predictor(
   config: ml_collections.ConfigDict, products: dict[str, Product]
 ) -> Callable[[np.ndarray], People]:
   """A function of uint8 images (B, S, S, 3) → People, compiled once per batch shape."""
-  model, params = Model(config), networks(products)
-  compiled = jax.jit(lambda params, images: predict(model, params, images))
+  model, params, mirror = Model(config), networks(products), config.infer.mirror
+  compiled = jax.jit(lambda params, images: predict(model, params, images, mirror))
   return lambda images: compiled(params, images)
 

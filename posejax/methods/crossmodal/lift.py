@@ -105,16 +105,32 @@ def lift(
     Lifted.
   """
   canonical = decode(config, psi, found.phi).canonical
-  depth = depths.depth(found.depth)
+  relative = jax.vmap(jax.vmap(kinematics.rotate_to_camera))(canonical, found.c)
+  return place(
+    canonical, relative, roots, depths.depth(found.depth), intrinsics, projection
+  )
 
-  def one(pose, sincos, root, distance):
-    relative = kinematics.rotate_to_camera(pose, sincos)
-    placed = camera_lib.compose_global(relative, root, distance, intrinsics)
+
+def place(
+  canonical: jax.Array, relative: jax.Array, roots: jax.Array, depth: jax.Array,
+  intrinsics: camera_lib.Intrinsics, projection: Projection,
+) -> Lifted:
+  """T_G and the projection of root-relative poses.
+
+  Args:
+    canonical: (B, P, J, 3) mm, kept as it is.
+    relative: (B, P, J, 3) mm.
+    roots: (B, P, 2) px.
+    depth: (B, P) mm.
+    intrinsics: the fixed camera, unbatched.
+    projection: as of `lift`.
+  """
+
+  def one(pose, root, distance):
+    placed = camera_lib.compose_global(pose, root, distance, intrinsics)
     if projection == 'weak':
-      image = camera_lib.project_weak(relative, root, distance, intrinsics.focal)
-    else:
-      image = camera_lib.project(placed, intrinsics)
-    return relative, placed, image
+      return placed, camera_lib.project_weak(pose, root, distance, intrinsics.focal)
+    return placed, camera_lib.project(placed, intrinsics)
 
-  relative, placed, image = jax.vmap(jax.vmap(one))(canonical, found.c, roots, depth)
+  placed, image = jax.vmap(jax.vmap(one))(relative, roots, depth)
   return Lifted(canonical, relative, placed, image, depth)

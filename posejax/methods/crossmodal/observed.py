@@ -1,6 +1,7 @@
 """What the teacher sees in the unlabelled pictures: its grouped 2D poses, once and for all.
 
-With `observed.latents` also v = E(I): E is frozen, so a picture that is shown unchanged need be
+The teacher may look several times (`looks`): `observed.zooms`, `observed.mirror`. With
+`observed.latents` also v = E(I): E is frozen, so a picture that is shown unchanged need be
 encoded once. Half precision: v is that of 256 colours.
 
 k̂_q: NMS and bipartite grouping on F∘E(I) [P]. A person's root is the teacher's pelvis, or the
@@ -20,6 +21,7 @@ from posejax.data import batches
 from posejax.heatmaps import People2D
 from posejax.methods.base import Product, RowMaker, StagePlan
 from posejax.methods.crossmodal import lift
+from posejax.methods.crossmodal import looks as looks_lib
 from posejax.methods.crossmodal import teacher as teacher_lib
 
 SKELETON = lift.SKELETON
@@ -44,13 +46,14 @@ def begin(
   teacher = teacher_lib.frozen(config, products)
   images = products['images_b'].arrays['images']
   return lambda first, last: observe(
-    teacher, images[first:last], config.world.max_people, config.observed.latents
+    teacher, images[first:last], config.world.max_people, config.observed.latents,
+    looks=looks_lib.of_config(config),
   )
 
 
 def observe(
   teacher: teacher_lib.Teacher, images: np.ndarray, max_people: int, latents: bool = False,
-  batch: int = _BATCH, label: str = '',
+  batch: int = _BATCH, label: str = '', looks: looks_lib.Looks = looks_lib.ONCE,
 ) -> dict[str, np.ndarray]:
   """Grouped 2D poses and roots.
 
@@ -61,6 +64,7 @@ def observe(
     latents: whether v is given too.
     batch: images at once; fewer are padded to as many.
     label: before a progress bar; '' shows none.
+    looks: over which the maps are averaged; v is of the picture as it is.
 
   Returns:
     joints (N, P, 15, 2) px, scores (N, P, 15), visible (N, P, 15) bool; seen, the same of persons
@@ -68,20 +72,20 @@ def observe(
     dropped (N,) persons without; with `latents` latents (N, h, w, C) float16.
   """
   return batches.in_batches(
-    lambda part: _observe(teacher.layout, max_people, latents, teacher.params, part), images,
-    batch, label,
+    lambda part: _observe(teacher.layout, max_people, latents, looks, teacher.params, part),
+    images, batch, label,
   )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _observe(
-  layout: teacher_lib.Layout, max_people: int, latents: bool, params, images: jax.Array
+  layout: teacher_lib.Layout, max_people: int, latents: bool, looks: looks_lib.Looks, params,
+  images: jax.Array,
 ) -> dict[str, jax.Array]:
   teacher = teacher_lib.Teacher(layout, params)
-  v, skip = teacher.encode(images)
-  people = teacher.people(*teacher.decode(v, skip), max_people)
+  people = teacher.people(*looks_lib.maps(teacher, images, looks), max_people)
   roots, rooted = roots_of(people)
-  kept = {'latents': v.astype(jnp.float16)} if latents else {}
+  kept = {'latents': teacher.encode(images)[0].astype(jnp.float16)} if latents else {}
   return kept | {
     'joints': people.joints, 'scores': people.scores, 'visible': people.visible,
     'seen': people.visible & rooted[..., None],

@@ -111,7 +111,8 @@ RULES: dict[str, Rule] = {
   'images.crop.most': Interval(1, 100, whole=True),
   'images.crop.least_joints': Interval(2, 15, whole=True),
 
-  'observed.latents': _SWITCH,
+  'observed.latents': _SWITCH, 'observed.mirror': _SWITCH,
+  'observed.zooms': Items(Interval(0.5, 2.0), 1, 4),
 
   'scenes.max_people': Interval(1, 8, whole=True),
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
@@ -149,6 +150,9 @@ RULES: dict[str, Rule] = {
   'align.slots': Needs(
     Interval(1, 4, whole=True), 1, {'align.root_source': Choice(('student',))}
   ),
+
+  # Of two slots of a cell nobody knows which is whose in the mirror image.
+  'infer.mirror': Needs(_SWITCH, False, {'align.slots': Choice((1,))}),
 
   'refine.steps': _STEPS, 'refine.warmup': _STEPS, 'refine.learning_rate': _RATE,
   'refine.batch_images': _COUNT, 'refine.batch_scenes': _COUNT,

@@ -14,7 +14,15 @@ import numpy as np
 
 from posejax.data import batches
 from posejax.methods.base import Networks, People, Product, Selection
-from posejax.methods.crossmodal import evaluate, infer, observed, photo_measures, plane, teacher
+from posejax.methods.crossmodal import (
+  evaluate,
+  infer,
+  looks,
+  observed,
+  photo_measures,
+  plane,
+  teacher,
+)
 
 _BATCH = 32
 _USED = ('E', 'F', 'Psi', 'H', 'H2')
@@ -49,7 +57,10 @@ def _watched(
     measure = functools.partial(_with_truth, truth=arrays, side=side)
     return _validator(model, arrays['images'], measure), Selection('3dpck_rel_matched', larger=True)
   images = np.asarray(arrays['images'])
-  seen = observed.observe(teacher.frozen(config, products), images, config.world.max_people)
+  seen = observed.observe(
+    teacher.frozen(config, products), images, config.world.max_people,
+    looks=looks.of_config(config),
+  )
   targets = photo_measures.Targets(seen['joints'], seen['seen'])
   measure = functools.partial(_with_teacher, targets=targets)
   return _validator(model, images, measure), Selection(AGREEMENT, larger=True)

@@ -45,6 +45,10 @@ _OF_NETWORKS = {
     '%', 'Share of 2D joints of the {} nearer than 0.2 torso, over people and joints that teacher '
          'and student both give.'),
 }
+_NETWORKS = {
+  'teacher': 'teacher', 'student': 'student',
+  'lessons': 'teacher, with the looks that it teaches by,',
+}
 _DOMAINS = {
   'a': 'pictures of domain A that its training held back',
   'b': 'the validation pictures of domain B (the same kinds of motion as A)',
@@ -100,7 +104,7 @@ _SINGLE = {
 def _all() -> dict[str, tuple[str, str]]:
   known = dict(_SINGLE)
   for names, fills in (
-    (_OF_MODES, _MODES), (_OF_NETWORKS, {who: who for who in ('teacher', 'student')}),
+    (_OF_MODES, _MODES), (_OF_NETWORKS, _NETWORKS),
     (_OF_DOMAINS, _DOMAINS),
   ):
     for name, (unit, meaning) in names.items():
@@ -187,9 +191,10 @@ def _plane_tables() -> tuple[Table, Table]:
     Table('2D: student and teacher',
           'The first four columns compare the two on the same people and joints: those that both '
           'give. “All people”: who was missed has every joint wrong.',
-          tuple(column for column, _ in plane_columns), ('teacher', 'student'),
-          tuple(tuple(name.format(who) for _, name in plane_columns)
-                for who in ('teacher', 'student'))),
+          tuple(column for column, _ in plane_columns), ('teacher', 'student', 'what it teaches'),
+          (*(tuple(name.format(who) for _, name in plane_columns)
+             for who in ('teacher', 'student')),
+           ('', '', '', '', *(name.format('lessons') for _, name in plane_columns[4:])))),
     Table('The gap between the two appearance domains, as the teacher feels it',
           'The teacher was trained on domain A alone. Pictures: the part of A that its training '
           'held back, and the validation pictures of B, with the same kinds of motion.',
