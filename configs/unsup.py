@@ -122,6 +122,7 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
     'part': 8, 'chain': 8, 'half': 8, 'body': 16, 'disc_part': 8, 'disc_body': 8,
     'batch': 8, 'steps': 4, 'warmup': 1,
   })
+  config.observed.update({'zooms': (1.0, 1.25), 'mirror': True})
   config.align.update({'batch_images': 2, 'batch_scenes': 2, 'steps': (2, 4, 4), 'warmup': 1})
   config.refine.update({'batch_images': 2, 'batch_scenes': 2, 'warmup': 1})
   config.align.g.hidden = ((8, 3),)
