@@ -7,7 +7,7 @@ Where each piece of the paper is:
   G, H            align.py, models/crossmodal.py     T_s            synth/augment.py
   H′              refine.py, crops.py                roots          roots.py
   M, k̂_p          lift.py                            D_syn, D_I     world.py
-  k̂_q             observed.py                        P̂ = M∘H∘E(I)   infer.py
+  k̂_q             observed.py, looks.py              P̂ = M∘H∘E(I)   infer.py, mirrored.py
   the losses      align.py, objectives.py            the metrics    evaluate.py, plane.py
 
   photographs     photos.py, photo_measures.py, photo_evaluation.py
