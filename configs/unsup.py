@@ -7,8 +7,8 @@ Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long
   size
   (none)  128 px, 17 minutes from nothing on 2 idle CPU cores, 5.1 GiB; unsupervised 3DPCK_rel
           41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed)
-  long    the same world, larger networks, more pictures and steps: meant for 2 to 2.5 hours on 2
-          cores; unsupervised, with `mocap`, 53.0 (51.7 to 54.2), mean pose 45.0 (one seed)
+  long    the same world at 192 px, larger networks, more pictures and steps: meant for 2 to 2.5
+          hours on 2 cores; not measured yet (at 128 px, with `mocap`: 53.0, mean pose 45.0)
   ablate  the default with shorter phases: about 6 minutes a rung over shared earlier stages
   gpu     224 px, the paper's widths in bfloat16, each stage ≤ 9 minutes on one H200-class GPU;
           not run yet, its steps are estimates

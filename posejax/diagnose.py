@@ -1,8 +1,9 @@
 """Where 3D is lost: `python -m posejax.diagnose --config=... --workdir=runs/unsup`.
 
 Trains what is not finished of a run and writes `diagnosis.json`: what H makes of images, of the
-teacher's maps, of maps of the true 2D poses, all at true pelvises, and of new synthetic scenes
-(`methods/crossmodal/diagnosis.py`). The validation set is looked at, so that choices may follow.
+teacher's maps, of maps of the true 2D poses, all at true pelvises, of the pictures it was trained
+on, of domain A, and of new synthetic scenes (`methods/crossmodal/diagnosis.py`). The validation set
+is looked at, so that choices may follow.
 """
 
 import json
@@ -31,7 +32,7 @@ def run(given: command.Run, scenes: int = 512) -> int:
   # As far as `align`: the test set is not made for this.
   names = [plan.name for plan in METHOD.stages]
   needed = METHOD.stages[: names.index(align.NAME) + 1]
-  method = Method(METHOD.name, needed, METHOD.rules)
+  method = Method(METHOD.name, needed, METHOD.rules, free=METHOD.free)
 
   def act() -> int:
     config_lib.validate(given.config, METHOD.rules)

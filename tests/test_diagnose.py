@@ -36,18 +36,28 @@ def test_rows_of_untrained_networks():
   config = get_config('smoke')
   params = students.random_networks(config)
   products = random_run.random_products(config, params)
+  pictures = products['images_b'].arrays
+  products['validation'] = Product(arrays={name: x[:1] for name, x in pictures.items()})
+  products['images_a'] = Product(arrays={name: x[::-1] for name, x in pictures.items()})
   products['align'] = Product(params={name: params[name] for name in ('G', 'H')})
   figures = diagnosis.report(config, products, 'validation', scenes=8)
   rows = {name.removesuffix('_3dpck_rel') for name in figures if name.endswith('_3dpck_rel')}
   assert rows == {
-    'image', 'teacher_maps', 'true_maps', 'scenes', 'scenes_mean_pose_person_yaw'
+    'image', 'teacher_maps', 'true_maps', 'trained', 'domain_a', 'scenes',
+    'scenes_mean_pose_person_yaw',
   }
   assert all(np.isfinite(value) for value in figures.values())
   # Who knows nothing is not above a mean pose that may turn.
   assert figures['scenes_3dpck_rel'] < figures['scenes_mean_pose_person_yaw_3dpck_rel']
+  # The first of the pictures that were trained on, and the last, held back, of A are this one.
+  for row in ('trained', 'domain_a'):
+    assert figures[f'{row}_2d_error_px'] == pytest.approx(figures['image_2d_error_px'], rel=1e-4)
   products['align'] = Product(params={'H': params['H']})
   alone = diagnosis.report(config, products, 'validation')
-  assert set(alone) == {'image_3dpck_rel', 'image_2d_error_px'}
+  assert set(alone) == {
+    f'{row}_{figure}' for row in ('image', 'trained', 'domain_a')
+    for figure in ('3dpck_rel', '2d_error_px')
+  }
   assert alone['image_3dpck_rel'] == pytest.approx(figures['image_3dpck_rel'])
 
 

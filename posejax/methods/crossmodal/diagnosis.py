@@ -4,14 +4,17 @@
   teacher_maps  H(G(F(E(I))))             the teacher's maps, through G
   true_maps     H(G(maps of true 2D))     the same people, if the teacher knew all
   scenes        H(G(m_syn))               new scenes of D_syn: G∘H on its own ground
+  trained       H(E(I))                   the pictures of B that H was trained on
+  domain_a      H(E(I))                   pictures of A, which E was made for, and H never saw
 
 The first three are of the same people of a set of pictures, at their true pelvises: none is missed,
 so nothing but the poses differs. The distance between the second and the third is what a better
-teacher could give. `mean_pose` beside `scenes` is what the mean pose reaches there, turned by the
-best yaw for each person. Figures are 3DPCK_rel, joints within 150 mm, %, and 2D errors, px.
+teacher could give. `trained` above `image` would be overfitting; `domain_a` above it is what E
+loses between the domains. `mean_pose` beside `scenes` is what the mean pose reaches there, turned
+by the best yaw for each person. Figures are 3DPCK_rel, joints within 150 mm, %, and 2D errors, px.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -30,6 +33,7 @@ from posejax.methods.crossmodal import (
   pairs,
   pose_sources,
   prior,
+  teacher_training,
 )
 from posejax.methods.crossmodal import teacher as teacher_lib
 from posejax.metrics import pose
@@ -38,13 +42,14 @@ from posejax.models import crossmodal as models
 SKELETON = lift.SKELETON
 _BATCH = 50
 _SCENES = 512
+_FIGURES = ('3dpck_rel', '2d_error_px')
 
 
 def report(
   config: ml_collections.ConfigDict, products: Mapping[str, Product], split: str,
   scenes: int = _SCENES,
 ) -> dict[str, float]:
-  """All figures; a run without G (`align.recon` off) gives `image` alone.
+  """All figures; a run without G (`align.recon` off) has no rows of maps and of scenes.
 
   Args:
     config: of the run.
@@ -58,10 +63,6 @@ def report(
   model, side = infer.Model(config), config.world.image_size
   params = infer.networks(products)
   g = products['align'].params.get('G')
-  truth = products[split].arrays
-  counts = evaluate.counted(truth)
-  roots = np.where(counts[..., None], truth['truth_joints'][:, :, 0], 0).astype(np.float32)
-  seen = truth['truth_in_frame'] & truth['truth_valid'][..., None]
 
   @jax.jit
   def read(images, joints, seen, roots, rooted):
@@ -77,6 +78,24 @@ def report(
       latents['true_maps'] = _of_maps(config, g, *true)
     return {name: _poses(model, params, x, roots, rooted) for name, x in latents.items()}
 
+  truth, of_a = products[split].arrays, products['images_a'].arrays
+  figures = _of_pictures(read, truth)
+  count, held = len(truth['images']), teacher_training.held_back(len(of_a['images']))
+  others = {
+    'trained': {name: x[:count] for name, x in products['images_b'].arrays.items()},
+    'domain_a': {name: x[-held:] for name, x in of_a.items()},
+  }
+  for name, pictures in others.items():
+    found = _of_pictures(read, pictures)
+    figures |= {f'{name}_{figure}': found[f'image_{figure}'] for figure in _FIGURES}
+  return figures | (_of_scenes(config, model, params, g, scenes) if g is not None else {})
+
+
+def _of_pictures(read: Callable[..., Any], truth: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """The rows that pictures (N, S, S, 3) with their truth give, of the people that count."""
+  counts = evaluate.counted(truth)
+  roots = np.where(counts[..., None], truth['truth_joints'][:, :, 0], 0).astype(np.float32)
+  seen = truth['truth_in_frame'] & truth['truth_valid'][..., None]
   found = batches.in_batches(
     lambda rows: read(*rows),
     (truth['images'], truth['truth_joints'].astype(np.float32), seen, roots, counts), _BATCH,
@@ -84,7 +103,7 @@ def report(
   figures = {}
   for name, (relative, image) in found.items():
     figures |= _figures(name, relative, image, truth['truth_camera'], truth['truth_joints'], counts)
-  return figures | (_of_scenes(config, model, params, g, scenes) if g is not None else {})
+  return figures
 
 
 def _of_maps(config: ml_collections.ConfigDict, g: Any, heat: jax.Array, paf: jax.Array):
