@@ -5,11 +5,11 @@
 Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long,full`:
 
   size
-  (none)  128 px, 17 minutes from nothing on 2 idle CPU cores, 5.1 GiB; unsupervised 3DPCK_rel
-          41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed)
+  (none)  160 px, 17 minutes from nothing on 2 idle CPU cores, 5.1 GiB; unsupervised 3DPCK_rel
+          41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed, at 128 px)
   long    the same world at 192 px, larger networks, more pictures and steps: meant for 2 to 2.5
           hours on 2 cores; not measured yet (at 128 px, with `mocap`: 53.0, mean pose 45.0)
-  ablate  the default with shorter phases: about 6 minutes a rung over shared earlier stages
+  ablate  128 px, shorter phases: about 6 minutes a rung over shared earlier stages
   gpu     224 px, the paper's widths in bfloat16, each stage ≤ 9 minutes on one H200-class GPU;
           not run yet, its steps are estimates
   paper   the paper's shapes, batches and schedule (600,000 steps); its data readers are to come
@@ -35,7 +35,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
   config = ml_collections.ConfigDict({
     'method': 'crossmodal', 'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
-      'image_size': 128, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
+      'image_size': 160, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
       'elevation_deg': (0.0, 15.0), 'gap': 0.45,
       'images_a': 4000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
@@ -45,7 +45,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'front': ((16,), (16, 16), (32, 32), (64, 64)), 'cpm': (64, 48), 'stage1': (48,),
       'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
       'background': False, 'strided': True, 'leak': 0.1,
-      'batch': 8, 'steps': 3600, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
+      'batch': 8, 'steps': 2300, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.15, 'contrast': 0.3, 'tint': 0.15,
     },
@@ -77,9 +77,9 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
         'down': (((64, 1), (64, 3)), ((96, 4), (96, 3)), ((128, 4),)),
         'bottom': ((128, 1),),
         'up': (((96, 3),), ((64, 3),)),
-        'window': {'size': 13, 'cells': (96, 96), 'points': 64, 'dense': (256, 256)},
+        'window': {'size': 15, 'cells': (96, 96), 'points': 64, 'dense': (256, 256)},
       },
-      'batch_images': 16, 'batch_scenes': 16, 'steps': (150, 1700, 350), 'warmup': 50,
+      'batch_images': 8, 'batch_scenes': 8, 'steps': (190, 2160, 500), 'warmup': 50,
       'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (15.0, 2.0),
       'clip': 1.0,
       'learning_rate': {
@@ -141,13 +141,16 @@ def _long(config: ml_collections.ConfigDict) -> None:
     'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 8000, 'learning_rate': 3e-3,
   })
   config.observed.update({'zooms': (1.0, 1.25), 'mirror': True})
-  config.align.update({'batch_images': 24, 'batch_scenes': 24, 'steps': (500, 3200, 1000)})
+  config.align.update({'steps': (660, 7600, 1740)})
   config.align.h.window.size = 19
   config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
 
 
 def _ablate(config: ml_collections.ConfigDict) -> None:
-  config.align.steps = (200, 1400, 400)
+  config.world.image_size = 128
+  config.teacher.steps = 3600
+  config.align.update({'batch_images': 16, 'batch_scenes': 16, 'steps': (200, 1400, 400)})
+  config.align.h.window.size = 13
 
 
 def _wide(config: ml_collections.ConfigDict) -> None:
@@ -231,13 +234,14 @@ def _real(config: ml_collections.ConfigDict) -> None:
     'root_source': 'student', 'batch_images': 8, 'batch_scenes': 8, 'steps': (200, 1500, 300),
   })
   config.align.g.last_kernel = 1
+  config.align.h.window.size = 13
   config.observed.latents = False  # 1.6 MB a view
 
 
 def _maps(config: ml_collections.ConfigDict) -> None:
   config.scenes.update({'max_people': 2, 'limit_factor': 0.7})
   config.align.update({
-    'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 1700, 0),
+    'distl': False, 'adapt': False, 'ss': False, 'steps': (0, 2850, 0),
   })
 
 
