@@ -2,8 +2,8 @@
 
 Trains what is not finished of a run and writes `diagnosis.json`: what H makes of images, of the
 teacher's maps, of maps of the true 2D poses, all at true pelvises, of the pictures it was trained
-on, of domain A, and of new synthetic scenes (`methods/crossmodal/diagnosis.py`). The validation set
-is looked at, so that choices may follow.
+on, of domain A, and of new synthetic scenes; who is found, and who true maps would let it find
+(`methods/crossmodal/diagnosis.py`). The validation set is looked at, so that choices may follow.
 """
 
 import json

@@ -93,20 +93,38 @@ def teacher_rows(
 def detection(people: People, truth: Mapping[str, np.ndarray]) -> dict[str, float]:
   """Recall over people that count and show in their pelvis's map cell; precision over all
   predictions; both within one cell."""
+  found, missed, right, false = _detections(people.joints_2d[:, :, 0], people.valid, truth)
+  return {
+    'detection_recall_percent': _percent(found, missed),
+    'detection_precision_percent': _percent(right, false),
+  }
+
+
+def recall(roots: np.ndarray, valid: np.ndarray, truth: Mapping[str, np.ndarray]) -> float:
+  """`detection`'s recall, %, of pelvises (N, P, 2) px where valid (N, P); NaN of nobody."""
+  found, missed, _, _ = _detections(roots, valid, truth)
+  return _percent(found, missed)
+
+
+def _percent(these: int, others: int) -> float:
+  return 100 * these / (these + others) if these + others else float('nan')
+
+
+def _detections(
+  roots: np.ndarray, valid: np.ndarray, truth: Mapping[str, np.ndarray]
+) -> tuple[int, int, int, int]:
+  """Found and missed people; right and false predictions."""
   here, anyone = counted(truth) & truth['truth_pelvis_visible'], truth['truth_valid']
   found = missed = right = false = 0
   for scene in range(len(here)):
-    roots = truth['truth_joints'][scene, :, 0]
-    predicted = people.joints_2d[scene, people.valid[scene], 0]
-    recall = matching.detect(roots[here[scene]], predicted, CELL_PX)
+    there = truth['truth_joints'][scene, :, 0]
+    predicted = roots[scene, valid[scene]]
+    of_counted = matching.detect(there[here[scene]], predicted, CELL_PX)
     # A prediction of somebody who hardly shows is no false one.
-    precision = matching.detect(roots[anyone[scene]], predicted, CELL_PX)
-    found, missed = found + recall.found, missed + recall.missed
-    right, false = right + precision.found, false + precision.false
-  return {
-    'detection_recall_percent': 100 * found / (found + missed) if found + missed else float('nan'),
-    'detection_precision_percent': 100 * right / (right + false) if right + false else float('nan'),
-  }
+    of_anyone = matching.detect(there[anyone[scene]], predicted, CELL_PX)
+    found, missed = found + of_counted.found, missed + of_counted.missed
+    right, false = right + of_anyone.found, false + of_anyone.false
+  return found, missed, right, false
 
 
 def scene_sums(
