@@ -1,7 +1,8 @@
 """Evaluates a finished run: `python -m posejax.evaluate --config=... --workdir=runs/unsup`.
 
 Writes `metrics.json` and the report `index.html` into the workdir for the test set, and
-`metrics_validation.json` and `index_validation.html` with `--split=validation`. Trains nothing.
+`metrics_validation.json` and `index_validation.html` with `--split=validation`; with
+`--config.infer.mirror=True` their names end in `_mirror`. Trains nothing.
 """
 
 import shlex
@@ -36,7 +37,7 @@ def run(given: command.Run, split: str, training: str, method: Method | None = N
     report.show(report.publish(
       chosen, given.config, products, given.workdir, given.cache, split, training
     ))
-    for name in report.file_names(chosen, split):
+    for name in report.file_names(chosen, given.config, split):
       print(given.workdir / name)
     return 0
 

@@ -69,7 +69,7 @@ _FOR_USERS = (
 
 def load(
   checkpoint: str | pathlib.Path, cache: str | pathlib.Path | None = None, batch: int = 8,
-  refine: bool | None = None, tiles: int = 1, mirror: bool = False,
+  refine: bool | None = None, tiles: int = 1, mirror: bool | None = None,
 ) -> Predictor:
   """Opens a finished run for images in memory; the module shows its use.
 
@@ -79,7 +79,7 @@ def load(
     batch: views of a call: images, without `tiles`. More take several calls, fewer are padded.
     refine: True: the run must have a second stage; False: it is left out; None: as the run is.
     tiles: 2, 4 or 8 also looks at parts of an image, where people are small.
-    mirror: also looks at each view's mirror image.
+    mirror: whether each view's mirror image is looked at too; None: as the run's config says.
 
   Returns:
     What takes images (B, H, W, 3) uint8 and gives `posejax.methods.base.People`, batched.
@@ -94,14 +94,14 @@ def load(
 
 
 def _open(
-  folder: pathlib.Path, cache: pathlib.Path | None, refine: bool | None, mirror: bool
+  folder: pathlib.Path, cache: pathlib.Path | None, refine: bool | None, mirror: bool | None
 ) -> checkpoint_lib.Run:
   without = (_SECOND_STAGE,) if refine is False else ()
   run = checkpoint_lib.load(folder, METHODS, cache, without)
   if refine and not run.products[_SECOND_STAGE].params:
     raise UsageError(f'--refine: {folder} has no second stage (config.refine.steps is 0); leave it '
                      'out, or train with --config.refine.steps=...')
-  return checkpoint_lib.mirrored(run) if mirror else run
+  return run if mirror is None else checkpoint_lib.mirrored(run, mirror)
 
 
 def run(options: Options) -> int:
@@ -119,7 +119,7 @@ def run(options: Options) -> int:
 def _of_pictures(options: Options) -> int:
   given = inputs.find(options.input, options.output)
   opened = _open(options.checkpoint, options.cache, options.refine, options.mirror)
-  with files.claimed(options.output, {**options.record(), 'networks': dict(opened.keys)}):
+  with files.claimed(options.output, {**options.record(), **opened.record()}):
     work = _Pictures(options, opened, given.root)
     for line in given.skipped:
       work.skip(line)
@@ -133,7 +133,7 @@ def _of_poses(options: Options) -> int:
   opened = checkpoint_lib.load(options.checkpoint, METHODS, options.cache, poses_2d=True)
   stamp = lifted.stamp(options.poses2d)  # before it is read
   given, skipped = lifted.sort(options.poses2d, poses_2d.read(options.poses2d), options)
-  with files.claimed(options.output, {**options.record(), 'networks': dict(opened.keys)}):
+  with files.claimed(options.output, {**options.record(), **opened.record()}):
     work = _Poses(options, opened)
     for line in skipped:
       work.skip(line)
@@ -372,7 +372,7 @@ def define_flags() -> None:
   flags.DEFINE_float('fps', None, f'frames a second of a video\'s 2D poses; {FPS:g} if not given')
   flags.DEFINE_bool('still', False, 'one unmoved camera took all 2D poses: its pitch is averaged')
   flags.DEFINE_bool('refine', None, 'the second stage; where not given, as it was trained')
-  flags.DEFINE_bool('mirror', False, 'also look at the mirror image: better, twice the time')
+  flags.DEFINE_bool('mirror', None, 'also look at the mirror image: better, twice the time')
   flags.DEFINE_integer('tiles', 1, '2, 4 or 8: also parts of 1/2, ... of a picture: small people')
 
 

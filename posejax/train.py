@@ -34,7 +34,7 @@ def run(given: command.Run, until: str = '') -> int:
       report.show(report.publish(
         method, given.config, products, given.workdir, given.cache, split, given.command,
       ))
-      for name in report.file_names(method, split):
+      for name in report.file_names(method, given.config, split):
         print(given.workdir / name)
     return 0
 

@@ -11,6 +11,8 @@ import pytest
 
 from posejax import export, infer
 from posejax.benchmarks import students
+from posejax.geometry.skeleton import J15
+from posejax.inference import checkpoint as checkpoint_lib
 from posejax.inference import exporting
 from posejax.methods import crossmodal
 from posejax.methods.base import People, Product
@@ -36,6 +38,36 @@ def checkpoint(tmp_path_factory):
   for name, product in made.items():
     products.save(workdir / 'stages' / f'{name}-{keys[name]}', product)
   return workdir
+
+
+def test_mirror_images_by_the_option(checkpoint):
+  picture = images(1)
+  predictor = infer.load(checkpoint, batch=2, mirror=True)
+  people = predictor(np.concatenate([picture, picture[:, :, ::-1]]))
+  # What no network of random weights does by itself: the picture's mirror image has the mirrored
+  # people.
+  (first, other), order = people.joints_relative, list(J15.flip_permutation)
+  assert people.valid.any() and np.array_equal(*people.valid)
+  np.testing.assert_allclose(
+    other[:, order][people.valid[0]] * (-1, 1, 1), first[people.valid[0]], atol=0.05
+  )
+
+
+def test_results_know_whether_mirror_images_were_looked_at(checkpoint):
+  run = checkpoint_lib.load(checkpoint, {'crossmodal': crossmodal.METHOD})
+  mirrored = checkpoint_lib.mirrored(run, True)
+  assert mirrored.config.infer.mirror and mirrored.record() == run.record() | {'mirror': True}
+  again = checkpoint_lib.mirrored(mirrored, False)
+  assert not again.config.infer.mirror and again.record() == run.record()
+
+
+def test_mirror_images_are_no_other_run(checkpoint):
+  config = runpy.run_path('configs/unsup.py')['get_config']('smoke').unlock()
+  config.align.root_threshold, config.infer.mirror = 0.01, True
+  stages.claim(checkpoint, config, method=crossmodal.METHOD)
+  config.align.root_threshold = 0.02
+  with pytest.raises(WorkdirError, match='another config'):
+    stages.claim(checkpoint, config, method=crossmodal.METHOD)
 
 
 @pytest.fixture(scope='module')

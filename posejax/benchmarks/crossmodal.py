@@ -11,6 +11,9 @@ PyTorch's side (`torch_crossmodal`) runs E, F's heat-maps and H in eager mode, c
 the same weights, and is checked for equal output first; it stops after H. Presets are
 configs/unsup.py's. The shares of decode + lift and of convolutions have targets for `:paper` alone:
 smaller networks leave the rest a larger share.
+
+On an accelerator `:gpu` is measured too, inference at batches that double while its rate grows, and
+rows name the device.
 """
 
 import functools
@@ -33,13 +36,16 @@ from posejax.models import windows as window_lib
 from posejax.training import parallel, train_state
 
 _PICTURES = 16  # that a step draws from
+_LARGEST_BATCH = 1024
 _JOINTS = lift.SKELETON.num_joints
 
 
 def rows(quick: bool) -> Iterator[harness.Row]:
   """All rows of this topic; `quick` shows that everything runs, not how fast."""
   seconds = 0.02 if quick else 2.0
-  for preset in ('smoke',) if quick else ('', 'long', 'paper'):
+  accelerated = jax.default_backend() != 'cpu'
+  presets = ('', 'long', 'paper') + (('gpu',) if accelerated else ())
+  for preset in ('smoke',) if quick else presets:
     config = students.preset(preset)
     name, params = preset or 'default', students.random_networks(config)
     batches = (2,) if quick else (1, 8)
@@ -48,6 +54,8 @@ def rows(quick: bool) -> Iterator[harness.Row]:
       yield from inference_rows(
         name, compile_inference(config, params, batch), seconds, targets.get(batch)
       )
+    if accelerated:
+      yield from larger_batches(name, config, params, seconds)
     products = random_products(config, params)
     for batch in batches:
       stage = align.build(_with_batch(config, batch), products)
@@ -90,6 +98,21 @@ def random_products(config: ml_collections.ConfigDict, params: Networks) -> dict
     'images_b': Product(arrays=pictures), 'validation': Product(arrays=pictures),
     'observed': Product(arrays=observed),
   }
+
+
+def larger_batches(
+  name: str, config: ml_collections.ConfigDict, params: Networks, seconds: float
+) -> Iterator[harness.Row]:
+  """Inference at batches from 16 on that double while images/s grow by 5 %."""
+  best, batch = 0.0, 16
+  while batch <= _LARGEST_BATCH:
+    row = next(iter(inference_rows(
+      name, compile_inference(config, params, batch), seconds, None
+    )))
+    yield row
+    if row.rate < 1.05 * best:
+      return
+    best, batch = row.rate, 2 * batch
 
 
 class Inference(NamedTuple):
@@ -144,7 +167,8 @@ def inference_rows(
   """
   model, params, images, whole, after = case
   batch, side = images.shape[:2]
-  square = jnp.ones((2048, 2048), jnp.float32)
+  dtype = jnp.dtype(model.dtype or jnp.float32)
+  square = jnp.ones((_matrix_side(), _matrix_side()), dtype)
   matrix = students.compiled(jax.jit(jnp.matmul), square, square)
   sides = {'ours': whole.call, 'after': after.call, 'matrix': matrix.call}
   has_torch = beside is not None and torch_crossmodal.available()
@@ -154,13 +178,13 @@ def inference_rows(
     sides['torch'] = lambda: twin(images)
     twin(images)
   times = harness.measure(sides, seconds=seconds)
-  note = _work(whole.program, times['ours'], times['matrix'])
+  note = _work(whole.program, times['ours'], times['matrix'], dtype)
   if beside is not None:
     note += '; PyTorch ' + (
       f'{torch_crossmodal.version()}, without decode + lift' if has_torch
       else 'is not installed (extra `bench`)'
     )
-  label = f'{name}: {side}², batch {batch}'
+  label = f'{name}: {side}², batch {batch}{_device()}'
   yield harness.Row(
     f'{label}: inference', 'images', batch / times['ours'],
     torch=batch / times['torch'] if has_torch else None,
@@ -271,7 +295,7 @@ def _step_rows(
     f'({_gflops(found):.1f} GFLOP)' if found else f'{1000 * times["step"]:.0f} ms'
   )
   yield harness.Row(
-    f'{label}, batch {size}', 'examples', size / times['step'],
+    f'{label}, batch {size}{_device()}', 'examples', size / times['step'],
     target='≤ 1.15× its convolutions' if found and bound else '',
     reached=ratio <= 1.15 if found and bound else None, compile_s=step.seconds,
     peak_mib=harness.planned_mib(step.program), note=words,
@@ -307,8 +331,21 @@ def _gflops(found: Mapping[convolutions.Operation, int]) -> float:
   return sum(operation.flops * count for operation, count in found.items()) / 1e9
 
 
-def _work(program: jax.stages.Compiled, seconds: float, matrix_s: float) -> str:
+def _device() -> str:
+  """', <device>' where it is no CPU: the table's head tells of those."""
+  return '' if jax.default_backend() == 'cpu' else f', {jax.devices()[0].device_kind}'
+
+
+def _matrix_side() -> int:
+  """Of a matrix product that keeps the device busy."""
+  return 2048 if jax.default_backend() == 'cpu' else 8192
+
+
+def _work(
+  program: jax.stages.Compiled, seconds: float, matrix_s: float, dtype: jnp.dtype
+) -> str:
   """Arithmetic of a call, beside the rate of one big matrix product on this device."""
-  flops = (program.cost_analysis() or {}).get('flops', 0.0)
-  rate, best = flops / seconds / 1e9, 2 * 2048**3 / matrix_s / 1e9
-  return f'{rate:.0f} GFLOP/s, {100 * rate / best:.0f} % of a float32 2048² matrix product\'s'
+  flops, side = (program.cost_analysis() or {}).get('flops', 0.0), _matrix_side()
+  rate, best = flops / seconds / 1e9, 2 * side**3 / matrix_s / 1e9
+  matrix = f'{dtype.name} {side}² matrix product'
+  return f'{rate:.0f} GFLOP/s, {100 * rate / best:.0f} % of a {matrix}\'s'

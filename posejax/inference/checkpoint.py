@@ -41,6 +41,11 @@ class Run(NamedTuple):
   products: Mapping[str, Product]
   keys: Mapping[str, str]
 
+  def record(self) -> dict[str, Any]:
+    """What of the run decides its results, as plain data."""
+    mirror = dict(config_lib.leaves(self.config)).get(MIRROR, False)
+    return {'networks': dict(self.keys)} | ({'mirror': True} if mirror else {})
+
 
 class LazyProducts(Mapping):
   """Stage → product, read from its folder at the first use.
@@ -126,17 +131,19 @@ def load(
   return Run(str(folder), method, config.lock(), LazyProducts(kept), keys)
 
 
-def mirrored(run: Run) -> Run:
-  """The run, made to look at every picture's mirror image too.
+def mirrored(run: Run, mirror: bool) -> Run:
+  """The run, made to look at every picture's mirror image too, or not to.
 
   Raises:
     CheckpointFolderError: its method or its config has no way to.
   """
   if MIRROR not in run.method.rules:
+    if not mirror:
+      return run
     raise CheckpointFolderError(
       f'{run.name}: method {run.method.name} has no use for mirror images; leave --mirror out'
     )
-  config = nested(dict(config_lib.leaves(run.config)) | {MIRROR: True})
+  config = nested(dict(config_lib.leaves(run.config)) | {MIRROR: mirror})
   try:
     config_lib.validate(config, run.method.rules)
   except config_lib.ConfigError as error:

@@ -39,7 +39,7 @@ class Options:
     fps: frames a second of a video's 2D poses; None: `FPS`.
     still: one camera that does not move took all frames of the 2D poses.
     tiles: the finest level of parts that are looked at beside a whole picture.
-    mirror: whether every view's mirror image is looked at too.
+    mirror: whether every view's mirror image is looked at too; None: as the run's config says.
   """
 
   checkpoint: pathlib.Path
@@ -60,7 +60,7 @@ class Options:
   fps: float | None = None
   still: bool = False
   tiles: int = 1
-  mirror: bool = False
+  mirror: bool | None = None
 
   def check(self) -> None:
     """Raises UsageError where a value, or two together, make no sense."""
@@ -86,7 +86,8 @@ class Options:
           raise UsageError(f'--{name} is for --poses2d: pictures and videos say it themselves')
     else:
       for name, given in (
-        ('refine', self.refine is not None), ('tiles', self.tiles != 1), ('mirror', self.mirror),
+        ('refine', self.refine is not None), ('tiles', self.tiles != 1),
+        ('mirror', self.mirror is not None),
       ):
         if given:
           raise UsageError(f'--{name} is for --input: 2D poses are lifted as they are')
@@ -112,11 +113,13 @@ class Options:
   def record(self) -> dict[str, Any]:
     """What decides the results, as plain data: another run may go on with the same alone."""
     decides = dataclasses.asdict(self)
-    for name in ('output', 'cache', 'batch', 'checkpoint', 'poses2d', 'size', 'fps', 'still'):
+    # The run's own record says whether it looks at mirror images.
+    for name in (
+      'output', 'cache', 'batch', 'checkpoint', 'poses2d', 'size', 'fps', 'still', 'mirror',
+    ):
       del decides[name]
-    for name, left_out in (('tiles', 1), ('mirror', False)):
-      if decides[name] == left_out:  # so that results from before there was that option go on
-        del decides[name]
+    if self.tiles == 1:  # so that results from before there was that option go on
+      del decides['tiles']
     if self.poses2d is None:
       return {**decides, 'input': os.path.realpath(self.input)}
     return {

@@ -18,6 +18,7 @@ import numpy as np
 
 from posejax.geometry.skeleton import Skeleton
 from posejax.methods.base import Case, Evaluation, Method, Product
+from posejax.training import config as config_lib
 from posejax.training import stages
 from posejax.training.checkpoints import write_atomically
 from posejax.training.finished import written_split
@@ -35,9 +36,14 @@ GALLERY = 4
 _SCALE = 0.78  # CSS px by px of a case's picture
 
 
-def file_names(method: Method, split: str) -> tuple[str, str]:
-  """Of metrics and page: plain names for the test set, others carry the split."""
-  suffix = '' if split == method.splits[-1] else f'_{split}'
+def file_names(
+  method: Method, config: ml_collections.ConfigDict, split: str
+) -> tuple[str, str]:
+  """Of metrics and page: plain names for the test set, others carry the split; and the switches
+  that decide nothing trained, where on, so that one run's evaluations stand side by side."""
+  given = dict(config_lib.leaves(config))
+  on = [name.rpartition('.')[2] for name in method.free if given[name] is True]
+  suffix = ''.join(f'_{word}' for word in (*(() if split == method.splits[-1] else (split,)), *on))
   return f'metrics{suffix}.json', f'index{suffix}.html'
 
 
@@ -62,7 +68,9 @@ def publish(
   Raises:
     WorkdirError: the file to write holds the metrics of another split.
   """
-  metrics_file, page_file = (workdir / name for name in file_names(method, split))
+  metrics_file, page_file = (
+    workdir / name for name in file_names(method, config, split)
+  )
   other = written_split(metrics_file)
   if other not in (None, split):
     raise stages.WorkdirError(f'{metrics_file}: holds metrics of split {other}; move it away')

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from posejax.benchmarks import convolutions, crossmodal, students, torch_crossmodal
+from posejax.benchmarks import convolutions, crossmodal, harness, students, torch_crossmodal
 from posejax.methods.crossmodal import infer
 from tests.training import toy
 
@@ -130,3 +130,15 @@ def test_step_rows_are_one_for_each_different_step():
   ]
   assert all(row.rate > 0 and row.unit == 'examples' for row in rows)
   assert [row.target for row in rows] == ['', '≤ 10 % of a step', '', '']
+
+
+@pytest.mark.parametrize(
+  ('rates', 'tried'), [({16: 100, 32: 190, 64: 195, 128: 400}, [16, 32, 64]), ({}, [16, 32])]
+)
+def test_batches_grow_while_the_rate_does(monkeypatch, rates, tried):
+  monkeypatch.setattr(crossmodal, 'compile_inference', lambda config, params, batch: batch)
+  monkeypatch.setattr(crossmodal, 'inference_rows', lambda name, batch, seconds, beside: iter([
+    harness.Row(str(batch), 'images', rates.get(batch, 7.0)), None,
+  ]))
+  rows = crossmodal.larger_batches('small', None, {}, 0.01)
+  assert [int(row.name) for row in rows] == tried

@@ -221,3 +221,69 @@ def test_no_loss_trains_what_is_frozen():
   assert losses['ss'].networks == losses['label_3d'].networks == losses['recon_h'].networks == (
     'H',
   )
+
+
+def adapt_of(monkeypatch, given, background=False):
+  """L_adapt of what F would say of G's latents: (value, weight) and its slope there.
+
+  One scene of 8×8 cells; of its maps one cell of the first heat-map is 1, and one of the last PAF
+  channel −1. All other losses are of a person who is nobody.
+  """
+  wiring = wiring_of(lambda params, roots: lifted(jnp.zeros((1, 1, J, 2))), points=(0.0, 0.0),
+                     code=(0.0, 0.0))
+  wiring.model.teacher = types.SimpleNamespace(parts=lift.SKELETON, background=background)
+  wiring.model.dtype = wiring.model.prior = None
+  latents = types.SimpleNamespace(apply=lambda variables, maps: (variables['params'], None))
+  monkeypatch.setattr(align.models, 'MapEncoder', lambda *_: latents)
+  monkeypatch.setattr(
+    align.teacher_lib, 'Teacher',
+    lambda layout, params: types.SimpleNamespace(maps=lambda v, skip: v),
+  )
+  heat, paf = jnp.zeros((1, 8, 8, J)), jnp.zeros((1, 8, 8, 28))
+  batch = {
+    'heat': heat.at[0, 2, 3, 0].set(1), 'paf': paf.at[0, 4, 5, 27].set(-1),
+    'roots': jnp.zeros((1, 1, 2)), 'valid': jnp.zeros((1, 1), bool),
+    'joints': jnp.zeros((1, 1, J, 2)), 'drawn': jnp.zeros((1, 1, J), bool),
+    'camera': jnp.zeros((1, 1, J, 3)),
+  }
+
+  def loss(maps):
+    frozen = FROZEN | {'Phi': None}
+    context = Context({'H': H, 'G': maps}, {}, frozen, jax.random.key(0), ONE_DEVICE)
+    term = terms.Term(*wiring.scene_losses(context, batch).terms['adapt'])
+    return terms.mean(term), term
+
+  (_, term), slope = jax.value_and_grad(loss, has_aux=True)(given)
+  return term, np.asarray(slope)
+
+
+def test_adapt_by_hand(monkeypatch):
+  nothing = jnp.zeros((1, 8, 8, J + 28))
+  term, slope = adapt_of(monkeypatch, nothing)
+  # Two cells are 1 off; 43 channels of 64 cells.
+  np.testing.assert_allclose(term, (2, 64 * 43), rtol=1e-6)
+  # The peak must rise, the flow must fall; the rest is right.
+  expected = np.zeros_like(slope)
+  expected[0, 2, 3, 0], expected[0, 4, 5, -1] = -1 / (64 * 43), 1 / (64 * 43)
+  np.testing.assert_allclose(slope, expected, atol=1e-9)
+  right = nothing.at[0, 2, 3, 0].set(1).at[0, 4, 5, -1].set(-1)
+  assert adapt_of(monkeypatch, right)[0].sum == 0
+
+
+def test_adapt_asks_for_the_background(monkeypatch):
+  nothing = jnp.zeros((1, 8, 8, J + 1 + 28))
+  term, slope = adapt_of(monkeypatch, nothing, background=True)
+  # 1 − max: 1 in all cells but that of the peak.
+  np.testing.assert_allclose(term, (2 + 63, 64 * 44), rtol=1e-6)
+  assert slope[0, 2, 3, J] == 0 and (np.delete(slope[0, ..., J].ravel(), 19) < 0).all()
+
+
+def test_adapt_leaves_out_what_nobody_can_draw(monkeypatch):
+  # A teacher whose first part J15 cannot give: its heat-map and the flows of its limbs.
+  limbs = np.array([0 not in limb for limb in lift.SKELETON.limbs])
+  known = np.concatenate([np.arange(J) > 0, np.repeat(limbs, 2)])
+  monkeypatch.setattr(align.parts, 'drawable_maps', lambda parts, background: known)
+  nothing = jnp.zeros((1, 8, 8, J + 28))
+  term, slope = adapt_of(monkeypatch, nothing.at[..., 0].set(7.0))
+  assert float(term.weight) == 64 * known.sum() and not slope[..., 0].any()
+  np.testing.assert_allclose(term.sum, 1 if limbs[-1] else 0)

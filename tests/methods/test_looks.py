@@ -12,11 +12,14 @@ from posejax.methods.crossmodal.looks import Looks
 
 SIDE, STRIDE = 64, 8
 R_WRIST, L_WRIST = J15.index('r_wrist'), J15.index('l_wrist')
+R_ARM, L_ARM = (
+  J15.limbs.index((J15.index(f'{side}_shoulder'), J15.index(f'{side}_elbow'))) for side in 'rl'
+)
 
 
 class Means:
   """Red's mean over a cell is the right wrist's heat-map, green's the left one's; blue's is x of
-  the limb from pelvis to neck, or of whichever comes first."""
+  the right upper arm, and of the limb from pelvis to neck."""
 
   layout = SimpleNamespace(parts=J15)
 
@@ -34,7 +37,7 @@ class Means:
     heat = jnp.zeros((count, cells, cells, J15.num_joints))
     heat = heat.at[..., R_WRIST].set(mean[..., 0]).at[..., L_WRIST].set(mean[..., 1])
     paf = jnp.zeros((count, cells, cells, 2 * J15.num_limbs))
-    return heat, paf.at[..., 0].set(mean[..., 2])
+    return heat, paf.at[..., 0].set(mean[..., 2]).at[..., 2 * R_ARM].set(mean[..., 2])
 
 
 @pytest.fixture
@@ -64,13 +67,12 @@ def test_a_mirror_image_changes_sides_and_signs(pictures):
   # This network knows no sides: the mirror image's right wrist is the picture's red, now left.
   for wrist in (R_WRIST, L_WRIST):
     np.testing.assert_allclose(heat[..., wrist], (mean[..., 0] + mean[..., 1]) / 2, rtol=1e-5)
-  first, other = J15.limbs[0], tuple(J15.flip_permutation[joint] for joint in J15.limbs[0])
-  place = J15.limbs.index(other)
-  if first == other:
-    np.testing.assert_allclose(paf[..., 0], 0, atol=1e-4)  # x of it, less x of it
-  else:
-    np.testing.assert_allclose(paf[..., 0], mean[..., 2] / 2, rtol=1e-5)
-    np.testing.assert_allclose(paf[..., 2 * place], -mean[..., 2] / 2, rtol=1e-5)
+  # From pelvis to neck, its own mirror image: x of it, less x of it.
+  assert J15.limbs[0] == tuple(J15.flip_permutation[joint] for joint in J15.limbs[0])
+  np.testing.assert_allclose(paf[..., 0], 0, atol=1e-4)
+  # The right arm's x, here the picture's blue, is minus the left arm's in the mirror image.
+  np.testing.assert_allclose(paf[..., 2 * R_ARM], mean[..., 2] / 2, rtol=1e-5)
+  np.testing.assert_allclose(paf[..., 2 * L_ARM], -mean[..., 2] / 2, rtol=1e-5)
   assert network.sizes == [(4, SIDE)]
 
 

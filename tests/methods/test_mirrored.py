@@ -71,6 +71,19 @@ def test_people_stand_between_two_single_looks(seen):
     assert ((ours * first).sum(-1) >= (first * second).sum(-1) - 20).all()
 
 
+def test_the_second_stage_looks_at_both(seen):
+  model, params, images, first, _ = seen
+  second = params | {'H2': jax.tree.map(lambda x: 1.1 * x, params['H'])}
+  predict = jax.jit(lambda images: infer.predict(model, second, images, mirror=True))
+  people, mirrored = (predict(x) for x in (images[:1], images[:1, :, ::-1]))
+  valid = np.asarray(people.valid)
+  assert np.array_equal(valid, mirrored.valid) and valid.any()
+  # H′ of one image alone would not be symmetric.
+  turned = np.asarray(mirrored.joints_relative)[:, :, ORDER] * (-1, 1, 1)
+  np.testing.assert_allclose(people.joints_relative[valid], turned[valid], atol=0.5)
+  assert np.abs(people.joints_relative - first.joints_relative[:1])[valid].max() > 5
+
+
 def test_slots_know_no_mirror():
   config = runpy.run_path('configs/unsup.py')['get_config']('smoke').unlock()
   config.infer.mirror = True

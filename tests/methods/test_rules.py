@@ -42,6 +42,8 @@ def test_every_preset_keeps_the_rules(preset):
     ({'align.h.window.size': 4}, 'window.size = 4: must be a whole number from 1 to 31 in steps'),
     ({'align.h.down': (((8, 3),), ((8, 3),), ((8, 4),))}, 'h.down = .*: kernels must be odd, and'),
     ({'align.h.up': (((8, 3),),) * 3}, r'h.down = .*: up must have fewer grids than down \(3\)'),
+    # 160 px are 20 cells: 1.01 of them are 20.
+    ({'observed.zooms': (1.0, 1.01)}, r'observed.zooms = .*must be different looks.*\[20, 20\]'),
     ({'align.steps': (0, 0, 0)}, 'align.steps = .*: must have a phase with steps'),
     ({'align.steps': (1, 2, 3, 4)}, 'align.steps = .*: must be a list of 3'),
     ({'align.recon': False}, 'align.adapt = True: needs another config.align.recon than False'),

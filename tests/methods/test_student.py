@@ -102,15 +102,15 @@ def stage_of(config, build=align.build):
   return dataclasses.replace(stage, init=lambda key: (mine, {})), params
 
 
-def one_step(stage, phase, source):
-  """(state before, state after, scalars) of a step beyond the warm-up."""
+def one_step(stage, phase, source, count=1):
+  """(state before, state after, scalars) of a step, or several, beyond the warm-up."""
   devices, key = Devices(jax.local_devices()[:1]), jax.random.key(1)
   before = train_state.create(stage, key)._replace(step=jnp.int32(3))
   step = devices.compile(train_state.make_step(stage, stage.phases[phase], source, key))
   indices = devices.example_indices(stage.sources[source].size)
-  after, logs = step(
-    devices.replicate(before), devices.replicate(stage.frozen), {}, indices
-  )
+  after, frozen = devices.replicate(before), devices.replicate(stage.frozen)
+  for _ in range(count):
+    after, logs = jax.block_until_ready(step(after, frozen, {}, indices))
   assert after.bad_step == train_state.GOOD
   return before, after, {name: float(value) for name, value in logs.items()}
 
@@ -147,6 +147,17 @@ def test_step_with_slots_at_stride_8(slots_run):
   # 8×8 cells, 2 slots, 4 pictures; 14 joints with (x, y) of one person a picture.
   assert logs['weight/roots'] == 512 and logs['weight/distl'] == 4 * 28
   assert 0 <= logs['people_without_slot/images'] <= 1
+
+
+def test_steps_of_the_last_phase():
+  stage, _ = stage_of(changed())
+  assert stage.phases[2].losses == ('ss', 'recon_h')
+  before, after, logs = one_step(stage, 2, 'images', count=2)
+  assert int(after.step) == int(before.step) + 2
+  assert {name for name in logs if name.startswith('loss/')} == {'loss/ss'}
+  assert logs['loss/ss'] > 0 and logs['weight/ss'] > 0
+  # H alone learns; G stays as it is, bit for bit.
+  assert {network for network, _ in moved(before, after)} == {'H'}
 
 
 def test_step_of_scenes_at_stride_16():

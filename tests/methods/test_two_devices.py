@@ -24,12 +24,15 @@ from posejax.training.parallel import Devices
 
 get_config = runpy.run_path('configs/unsup.py')['get_config']
 KEY = jax.random.key(1)
+PICTURES = ('distl', 'label_2d', 'label_3d', 'ss')
 
 
 def crossmodal():
-  """The stage of alignment: a loss of pictures, both of scenes, in one phase."""
+  """The stage of alignment: all losses of pictures, of which half have labels, and of scenes."""
   config = get_config('smoke').unlock()
-  config.align.batch_images = 4
+  config.align.update({
+    'batch_images': 4, 'label_2d': True, 'label_3d': True, 'label_share': 0.5,
+  })
   params = students.random_networks(config)
   products = random_run.random_products(config, params)
   # The teacher misses a third of the people, and a third of the joints of the others.
@@ -38,7 +41,7 @@ def crossmodal():
   observed['roots'] = np.where(observed['rooted'][..., None], observed['roots'], 0)
   observed['seen'] = observed['rooted'][..., None] & (rng.random(observed['seen'].shape) < 2 / 3)
   stage = align.build(config, products)
-  phase = Phase('all', 1, ('images', 'scenes'), ('distl', 'recon', 'adapt'))
+  phase = Phase('all', 1, ('images', 'scenes'), (*PICTURES, 'recon', 'adapt'))
   start = {name: params[name] for name in ('G', 'H')}
   return dataclasses.replace(stage, init=lambda key: (start, {}), phases=(phase,))
 
@@ -114,7 +117,8 @@ def alignment():
 def test_pictures(alignment):
   stage, batch = given(alignment, 'images')
   one, two = (a_step(stage, batch, 'images', count) for count in (1, 2))
-  logs = assert_same(one, two, ('distl',))
+  logs = assert_same(one, two, PICTURES)
+  assert all(logs[f'weight/{name}'] > 0 for name in PICTURES)
   # An odd number of people: no two devices can have equal shares, so that a mean of the devices'
   # means would be another number.
   assert logs['weight/distl'] / 2 % 2 == 1

@@ -10,8 +10,9 @@
 The first three are of the same people of a set of pictures, at their true pelvises: none is missed,
 so nothing but the poses differs. The distance between the second and the third is what a better
 teacher could give. `trained` above `image` would be overfitting; `domain_a` above it is what E
-loses between the domains. `mean_pose` beside `scenes` is what the mean pose reaches there, turned
-by the best yaw for each person. Figures are 3DPCK_rel, joints within 150 mm, %, and 2D errors, px.
+loses between the domains. `mean_pose` of the pictures and `scenes_mean_pose` are three baselines
+each: what the mean pose reaches there, turned by one best yaw, by the best yaw for each person, and
+by the true rotation. Figures are 3DPCK_rel, joints within 150 mm, %, and 2D errors, px.
 `image_recall_percent` is of the people that the run finds by itself; `true_maps_recall_percent` of
 the peaks of true pelvis maps, where near people have one: the most that a student can find which
 takes its roots from a teacher of this grid.
@@ -31,6 +32,7 @@ from posejax.methods.crossmodal import (
   align,
   draws,
   evaluate,
+  evaluation,
   infer,
   lift,
   pairs,
@@ -62,7 +64,9 @@ def report(
     scenes: of D_syn, drawn with keys that no training uses.
 
   Returns:
-    `<row>_3dpck_rel`, `<row>_2d_error_px` of each row.
+    `<row>_3dpck_rel`, `<row>_2d_error_px` of each row; `image_recall_percent`,
+    `true_maps_recall_percent`; `mean_pose_<turned>_3dpck_rel` of the pictures, and of the scenes
+    `scenes_mean_pose_<turned>_3dpck_rel`.
   """
   model, side = infer.Model(config), config.world.image_size
   params = infer.networks(products)
@@ -92,6 +96,10 @@ def report(
     f'{name}_recall_percent': evaluate.recall(roots.positions, roots.valid, truth)
     for name, roots in found.items()
   }
+  camera, mean_pose = truth['truth_camera'], prior.mean_pose(
+    config, evaluation.labelled_poses(config, products)
+  )
+  figures |= _mean_pose('mean_pose', camera[evaluate.counted(truth)], mean_pose)
   count, held = len(truth['images']), teacher_training.held_back(len(of_a['images']))
   others = {
     'trained': {name: x[:count] for name, x in products['images_b'].arrays.items()},
@@ -153,10 +161,16 @@ def _of_scenes(
 
   scene, poses = batches.in_batches(read, np.arange(count, dtype=np.uint32), _BATCH)
   valid = scene['valid']
-  mean = evaluate.mean_pose_values(scene['camera'][valid], prior.mean_pose(config))
-  return _figures('scenes', *poses, scene['camera'], scene['joints'], valid) | {
-    'scenes_mean_pose_person_yaw_3dpck_rel': mean['person_yaw'],
-  }
+  camera = scene['camera']
+  return _figures('scenes', *poses, camera, scene['joints'], valid) | _mean_pose(
+    'scenes_mean_pose', camera[valid], prior.mean_pose(config)
+  )
+
+
+def _mean_pose(name: str, camera: np.ndarray, mean_pose: np.ndarray) -> dict[str, float]:
+  """The three baselines of people (N, J, 3) mm."""
+  values = evaluate.mean_pose_values(camera, mean_pose)
+  return {f'{name}_{turned}_3dpck_rel': value for turned, value in values.items()}
 
 
 def _figures(

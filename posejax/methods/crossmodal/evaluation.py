@@ -22,6 +22,10 @@ from posejax.methods.crossmodal import looks as looks_lib
 from posejax.metrics import statistics
 
 _BATCH = 32
+_LOOKS = {
+  False: 'The student looks at a picture once.',
+  True: 'The student looks at a picture and at its mirror image (infer.mirror).',
+}
 _HEADLINE = '3dpck_rel_matched'
 _BASELINES = ('one_yaw', 'person_yaw', 'rotation')
 _NOTES = (
@@ -32,7 +36,7 @@ _NOTES = (
   '(MuPoTS-3D).',
   'Recall asks for people who count and show in the 8 px cell of their pelvis. The teacher '
   'gives a person only if it saw the pelvis or both hips; others are dropped, and counted.',
-  'The teacher looks at a picture once, as the student does. What it teaches of the unlabelled '
+  'The teacher looks at a picture once. What it teaches of the unlabelled '
   'pictures may come of several looks, enlarged and mirrored (observed.zooms, observed.mirror): '
   'the row “what it teaches”, of the same pictures.',
   'The pelvis is never scored: 14 of 15 joints are. Nothing is rescaled by the true bones.',
@@ -58,7 +62,7 @@ def evaluate_run(
   people = batches.in_batches(
     infer.predictor(config, products), truth['images'], _BATCH, f'student, {split}'
   )
-  mean_pose = prior.mean_pose(config, _labelled(config, products))
+  mean_pose = prior.mean_pose(config, labelled_poses(config, products))
   values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
 
   sums = evaluate.scene_sums(people, truth, side)
@@ -94,11 +98,11 @@ def evaluate_run(
     tables=wording.tables(_joints(metrics)),
     scene_sums=sums | {evaluate.RIVAL: rival},
     cases=cases.cases_of(people, seen, truth, side),
-    pose_sets=pose_sets, notes=_NOTES, skeleton=lift.SKELETON,
+    pose_sets=pose_sets, notes=(*_NOTES, _LOOKS[config.infer.mirror]), skeleton=lift.SKELETON,
   )
 
 
-def _labelled(config, products) -> np.ndarray | None:
+def labelled_poses(config, products) -> np.ndarray | None:
   """3D poses (N, 15, 3) mm that training sees; None without `align.label_3d`."""
   if not config.align.label_3d:
     return None

@@ -220,12 +220,15 @@ def predict(model: Model, params: Any, images: jax.Array, mirror: bool = False) 
     People, each field with a leading B.
   """
   if mirror:
+    images = mirrored.both(images)
     lifted, roots = mirrored.detect(model, params, images)
   else:
     found, roots = model.detect(params, *model.encode(params, images))
     lifted = model.place(params, found, roots.positions)
   if 'H2' in params:
     lifted = crops.people(model, params, images, roots.positions, lifted)
+  if mirror:
+    lifted, roots = mirrored.merged(model, lifted, roots)
   valid = roots.valid
   return People(
     identity=jnp.broadcast_to(jnp.arange(model.max_people, dtype=jnp.int32), valid.shape),

@@ -2,7 +2,8 @@
 
 A network's mistakes differ between a picture, its mirror image and an enlarged copy; what all of
 them show is more often right. So the 2D poses that teach can be better than those of one look,
-without any label (data distillation, Radosavovic et al., CVPR 2018). The student looks once.
+without any label (data distillation, Radosavovic et al., CVPR 2018). The student looks once while
+it learns.
 
 Zooms enlarge the whole picture: the network is convolutional, and was trained with zooms. A
 picture that is enlarged has more cells; its maps are brought back to those of one look, and their
@@ -23,7 +24,7 @@ class Looks(NamedTuple):
   """How often the teacher looks. Hashable.
 
   Attributes:
-    zooms: of the picture.
+    zooms: of the picture, each rounded to whole cells of its side.
     mirror: whether each zoom's mirror image is looked at too.
   """
 

@@ -1,7 +1,7 @@
 """The evaluation of a run on photographs: figures of `photo_measures`, and what pictures need.
 
 Student and teacher see the same views. The teacher stands there twice where its weights have six
-stages: as it teaches (`teacher.stages`), and with all of them.
+stages: as it teaches (`teacher.stages`, with all its looks), and with all of them in one look.
 """
 
 import pathlib
@@ -18,6 +18,7 @@ from posejax.methods.crossmodal import (
   cases,
   infer,
   lift,
+  looks,
   observed,
   photo_measures,
   teacher,
@@ -33,7 +34,7 @@ AGREEMENT = validation.AGREEMENT
 LEAD = 'student_above_teacher_2d_pck_02torso_all'
 _WORDS = {
   STUDENT: "the student's projected 3D", TAUGHT: 'the teacher as it teaches',
-  WHOLE: 'the teacher with all its stages',
+  WHOLE: 'the teacher with all its stages, in one look',
 }
 _NOTES = (
   'There is no 3D truth for photographs: nothing here says how right the 3D is, only whether its '
@@ -73,7 +74,9 @@ def evaluate_run(
   views = np.asarray(products[split].arrays['images'])
   people = batches.in_batches(predict, views, _BATCH, f'student, {split}')
   taught = teacher.frozen(config, products)
-  seen = observed.observe(taught, views, config.world.max_people, label='teacher')
+  seen = observed.observe(
+    taught, views, config.world.max_people, label='teacher', looks=looks.of_config(config)
+  )
   clips = _Set(views, photo_measures.Targets(seen['joints'], seen['seen']))
   compared = _compared(people, clips)
   right = photo_measures.right_joints(compared, len(views))
@@ -156,7 +159,9 @@ def _on_labels(
 ) -> tuple[dict[str, SceneSums], tuple[Case, ...]]:
   """Right joints of student and teacher on labelled photographs, and the photographs as cases."""
   people = batches.in_batches(predict, labelled.images, _BATCH)
-  seen = observed.observe(taught, labelled.images, config.world.max_people)
+  seen = observed.observe(
+    taught, labelled.images, config.world.max_people, looks=looks.of_config(config)
+  )
   compared = _compared(people, labelled)
   sums = {
     LABELLED.format(STUDENT): photo_measures.right_joints(compared, len(labelled.images)),

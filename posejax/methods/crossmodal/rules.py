@@ -32,6 +32,13 @@ def _side_problem(side: int, down: tuple) -> str:
   )
 
 
+def _zooms_problem(zooms: tuple, side: int) -> str:
+  cells = [round(zoom * (side // STRIDE)) for zoom in zooms]
+  return '' if len(set(cells)) == len(cells) else (
+    f'must be different looks: in whole cells of {STRIDE} px their sides are {cells}'
+  )
+
+
 def _odd_problem(layer: tuple[int, int]) -> str:
   return '' if layer[1] % 2 else f'kernels must be odd, got {layer[1]}'
 
@@ -112,7 +119,9 @@ RULES: dict[str, Rule] = {
   'images.crop.least_joints': Interval(2, 15, whole=True),
 
   'observed.latents': _SWITCH, 'observed.mirror': _SWITCH,
-  'observed.zooms': Items(Interval(0.5, 2.0), 1, 4),
+  'observed.zooms': Fits(
+    Items(Interval(0.5, 2.0), 1, 4), _zooms_problem, ('world.image_size',)
+  ),
 
   'scenes.max_people': Interval(1, 8, whole=True),
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
