@@ -134,14 +134,14 @@ def _smoke(config: ml_collections.ConfigDict) -> None:
 
 def _long(config: ml_collections.ConfigDict) -> None:
   config.world.update({
-    'image_size': 192, 'images_a': 12_000, 'images_b': 12_000, 'validation': 600, 'test': 1000,
+    'image_size': 192, 'images_a': 8000, 'images_b': 8000, 'validation': 500, 'test': 1000,
   })
   config.teacher.update({
     'front': ((16,), (32, 32), (64, 64), (128, 128)), 'cpm': (128, 64), 'stage1': (64, 64),
-    'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 8000, 'learning_rate': 3e-3,
+    'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 6500, 'learning_rate': 3e-3,
   })
   config.observed.update({'zooms': (1.0, 1.25), 'mirror': True})
-  config.align.update({'steps': (660, 7600, 1740)})
+  config.align.update({'steps': (400, 4600, 1000)})
   config.align.h.window.size = 19
   config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
 
