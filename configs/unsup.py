@@ -36,7 +36,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'method': 'crossmodal', 'seed': 0, 'log_every': 100, 'save_every': 1000, 'precision': 'float32',
     'world': {
       'image_size': 160, 'max_people': 3, 'nearest_mm': 1900, 'farthest_mm': 3400,
-      'elevation_deg': (0.0, 15.0), 'gap': 0.45,
+      'elevation_deg': (0.0, 15.0), 'gap': 0.45, 'body_scale': (1.0, 1.0), 'bone_variation': 0.0,
       'images_a': 4000, 'images_b': 6000, 'validation': 300, 'test': 600,
     },
     'teacher': {
@@ -46,6 +46,7 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'branch': 64, 'stage': (48, 48), 'stage_kernel': 5, 'stage_last': 48,
       'background': False, 'strided': True, 'leak': 0.1,
       'batch': 8, 'steps': 2300, 'warmup': 100, 'learning_rate': 4e-3, 'optimizer': 'muon',
+      'clip': 1.0,
       'turn_deg': 15.0, 'zoom': (0.8, 1.25), 'shift': 0.1,
       'brightness': 0.15, 'contrast': 0.3, 'tint': 0.15,
     },
@@ -69,7 +70,11 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
     'mocap': {'dir': '', 'share': 0.5, 'part': 1},
     # Looks of the teacher at the pictures that it teaches of.
     'observed': {'latents': True, 'zooms': (1.0,), 'mirror': False},
-    'scenes': {'max_people': 3, 'limit_factor': 1.0, 'lean_deg': 30.0},
+    # Pictures (`world`) and D_syn have bodies of one size unless told otherwise [P].
+    'scenes': {
+      'max_people': 3, 'limit_factor': 1.0, 'lean_deg': 30.0, 'body_scale': (1.0, 1.0),
+      'bone_variation': 0.0,
+    },
     'align': {
       'seed': 0,
       'g': {'hidden': ((48, 5), (64, 3)), 'last_kernel': 3},
@@ -190,9 +195,11 @@ def _paper(config: ml_collections.ConfigDict) -> None:
   config.prior.update({
     'part': 32, 'chain': 64, 'half': 128, 'body': 512, 'decoder_layers': 2, 'disc_part': 200,
     'disc_body': 1024, 'batch': 32, 'steps': 31_250, 'learning_rate': 1e-4,
-    'discriminator_rate': 1e-4, 'local_weight': 0.0, 'limit_weight': 0.0,
+    'discriminator_rate': 1e-4, 'local_weight': 0.0, 'limit_weight': 0.0, 'warmup': 0, 'clip': 0.0,
   })
-  config.teacher.update({'optimizer': 'adam', 'learning_rate': 1e-4, 'steps': 100_000})
+  config.teacher.update({
+    'optimizer': 'adam', 'learning_rate': 1e-4, 'steps': 100_000, 'warmup': 0, 'clip': 0.0,
+  })
   config.observed.latents = False
   config.align.update({
     'batch_images': 8, 'batch_scenes': 8, 'steps': (15_000, 435_000, 150_000), 'warmup': 0,

@@ -1,7 +1,7 @@
 """Runs a ladder of ablations over seeds and writes its table.
 
   python -m posejax.ablate --config=configs/unsup.py:ablate --workdir=runs/ablate --seeds=0,1
-  python -m posejax.ablate ... --sweep=world.gap=0.5,1.0,1.5     the domain gap, for a few rungs
+  python -m posejax.ablate ... --sweep=world.gap=0.25,0.45,0.65     the domain gap, for a few rungs
 
 Rungs and seeds share the stages that their configs agree in. `results.json` has an entry per rung
 and seed, `table.md` is written after each one; killed and started again, the same command goes on.

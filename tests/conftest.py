@@ -1,11 +1,16 @@
 """Fixtures that several suites share."""
 
+import atexit
 import importlib.metadata
 import os
 import pathlib
+import shutil
+import tempfile
 
 # Before jax starts: two host devices, so that data parallelism is tested wherever the rest is.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Nearly every program here runs a few times: to compile it well would take longer than it saves.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', 'true')
 _FLAGS = ['--xla_force_host_platform_device_count=2']
 if importlib.metadata.version('jax').startswith('0.10.'):
   # Two fifths less time to compile, which is most of the tests' time. XLA dies of a flag that it
@@ -13,6 +18,11 @@ if importlib.metadata.version('jax').startswith('0.10.'):
   # the renderer the other compiler (synth/scene_views.py), which pays for thousands of pictures.
   _FLAGS.append('--xla_cpu_use_fusion_emitters=0')
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *_FLAGS])
+# What one test file has compiled, the others read, in whichever process: the first one makes the
+# folder, and those that it starts have it in their environment.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='posejax-tests-')
+  atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
 
 import hypothesis
 import jax

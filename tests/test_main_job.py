@@ -1,41 +1,38 @@
-"""The main job from nothing to a report, on toy sizes: what `bash launch/quickstart.sh` does."""
+"""The main job from nothing to a report, on toy sizes: what `bash launch/quickstart.sh` does.
+
+The commands that work on a finished run are tested on it here as well: they compile what it has.
+"""
 
 import hashlib
 import json
+import os
 import runpy
+import shutil
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from posejax import command, train
+from posejax import ablate, command, diagnose, measure_prior, train
 from posejax import evaluate as evaluate_command
 from posejax.methods.crossmodal import METHOD, evaluate
+from posejax.training import products, trainer
 
 COMMAND = 'python -m posejax.train --config=configs/unsup.py:smoke'
-
-
-@pytest.fixture(scope='module', autouse=True)
-def plain_programs():
-  """Every program here runs a few times: what makes it fast would cost more than it saves."""
-  before = jax.config.read('jax_disable_most_optimizations')
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', before)
 
 
 @pytest.fixture(scope='module')
 def config():
   config = runpy.run_path('configs/unsup.py')['get_config']('smoke').unlock()
-  # Less to compile.
-  config.teacher.optimizer = config.align.optimizer = 'adam'
+  config.teacher.optimizer = config.align.optimizer = 'adam'  # less to compile
   config.log_every = 1
   return config.lock()
 
 
 @pytest.fixture(scope='module')
 def workdir(config, tmp_path_factory):
-  """A finished run; what is frozen was looked at before its students were trained, and after."""
+  """A finished run; later stages left alone what earlier ones had made."""
   workdir = tmp_path_factory.mktemp('run') / 'unsup'
   given = command.Run(config, workdir, None, COMMAND)
   assert train.run(given, until='observed') == 0
@@ -99,3 +96,60 @@ def test_mirror_images_are_an_evaluation_of_the_same_run(config, workdir):
   page = (workdir / 'index_mirror.html').read_text()
   assert 'at its mirror image' in page
   assert 'at its mirror image' not in (workdir / 'index.html').read_text()
+
+
+def test_alignment_that_is_stopped_ends_the_same(config, workdir, tmp_path, monkeypatch):
+  # In phase 1 (steps 3 to 6), between its two sources: the optimizers' states, whose turn it is and
+  # the random draws go on bit for bit, into phase 2 with its frozen G.
+  cache = tmp_path / 'cache'
+  shutil.copytree(
+    workdir / 'stages', cache, ignore=lambda folder, names: [
+      name for name in names if name.startswith(('align-', 'refine-', 'test-'))
+    ],
+  )
+  given = command.Run(config, tmp_path / 'run', cache, COMMAND)
+  original = trainer._Run._step
+
+  def step(self, phase, source, index):
+    logs = original(self, phase, source, index)
+    if index + 1 == 5:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return logs
+
+  with monkeypatch.context() as patch:
+    patch.setattr(trainer._Run, '_step', step)
+    assert train.run(given, until='align') == 130
+  assert train.run(given, until='align') == 0
+  (ours,), (whole,) = (root.glob('align-*') for root in (cache, workdir / 'stages'))
+  ours, whole = (products.load(folder).params for folder in (ours, whole))
+  assert set(whole) == {'G', 'H'}
+  jax.tree.map(np.testing.assert_array_equal, ours, whole)
+
+
+def test_commands_on_the_finished_run(config, workdir, capsys):
+  given = command.Run(config, workdir, None, COMMAND)
+  before = digests(workdir)
+  assert diagnose.run(given, scenes=4) == 0
+  figures = json.loads((workdir / 'diagnosis.json').read_text())
+  assert 0 <= figures['true_maps_3dpck_rel'] <= 100
+  assert f'{figures["image_2d_error_px"]:.1f}' in capsys.readouterr().out
+  assert measure_prior.run(given, mocap='', count=20) == 0
+  measures = json.loads((workdir / 'prior.json').read_text())
+  assert measures and all(np.isfinite(value) for value in measures.values())
+  assert before == digests(workdir)  # they trained nothing
+
+
+def test_a_rung_of_the_ladder(config, workdir, tmp_path):
+  folder = tmp_path / 'ladder'
+  given = command.Run(config, folder, workdir / 'stages', 'python -m posejax.ablate')
+  before = digests(workdir)
+  options = ablate.Options(rungs=('distl',), split='validation')
+  assert ablate.run(given, options) == 0
+  (entry,) = json.loads((folder / 'results.json').read_text())['entries']
+  assert 0 <= entry['metrics']['3dpck_rel_all'] <= 100
+  assert 'L_distl only' in (folder / 'table.md').read_text()
+  # Only the rung's own stages are new, and it knows no scenes.
+  new = {name for name, _ in digests(workdir).keys() - before.keys()}
+  assert {name.split('-')[0] for name in new} == {'align', 'refine'}
+  (align,) = (workdir / 'stages' / name for name in new if name.startswith('align-'))
+  assert set(products.load(align).params) == {'H'}

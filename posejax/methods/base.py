@@ -152,6 +152,7 @@ class Stage:
     frozen: arrays of earlier stages.
     validate: (params, batch_stats, frozen) → scalars; on the validation split, never the test set.
     selection: how validation chooses the stage's product; None takes the last step.
+    arrays: what the product holds beside the networks.
   """
 
   init: Callable[[jax.Array], tuple[Networks, Networks]]
@@ -161,6 +162,7 @@ class Stage:
   frozen: Tree = dataclasses.field(default_factory=dict)
   validate: Callable[[Networks, Networks, Tree], dict[str, float]] | None = None
   selection: Selection | None = None
+  arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     problems = stage_problems(self)

@@ -66,7 +66,7 @@ def run_stage(
     devices: what to train on; all local ones where None.
 
   Returns:
-    Networks and running statistics as NumPy arrays.
+    Networks and running statistics as NumPy arrays, and the stage's own arrays.
 
   Raises:
     Stopped: after Ctrl-C or SIGTERM, with the state saved.
@@ -92,7 +92,7 @@ def _product(stage: Stage, state: TrainState, checkpoints: Checkpoints) -> Produ
   if best is not None:
     _, state = checkpoints.restore(state, best)
   state = jax.tree.map(np.asarray, state)
-  return Product(state.params, state.batch_stats)
+  return Product(state.params, state.batch_stats, stage.arrays)
 
 
 class _Run:
@@ -172,7 +172,7 @@ class _Run:
       self.writer.write(done, {**scalars, **throughput.scalars()})
 
   def _require_good(self, done: int) -> None:
-    """Raises NonFiniteError if a step went bad since the last look; the last save is good."""
+    """Raises NonFiniteError if a step went bad since the last look."""
     bad = int(self.state.bad_step)
     if bad == train_state.GOOD:
       return
@@ -183,9 +183,13 @@ class _Run:
     raise NonFiniteError(
       f'{self.name}: loss {", ".join(names)} or its gradient was not finite at step {bad} '
       f'(phase {phase.name}, batch of {source!r}, examples 0 to '
-      f'{self.stage.sources[source].size - 1} of that step); the last checkpoint is good. '
+      f'{self.stage.sources[source].size - 1} of that step); {self._kept()}. '
       'Lower the learning rate of this loss, or look at that batch'
     )
+
+  def _kept(self) -> str:
+    saved = self.checkpoints.steps()
+    return f'the checkpoint of step {saved[-1]} is good' if saved else 'nothing was saved yet'
 
   def _save(self, done: int, validate: bool) -> None:
     metrics = None

@@ -31,7 +31,7 @@ class ScalarWriter:
     kept = [line for line in read_scalars(self._path) if line['step'] <= resumed_at]
     write_atomically(self._path, ''.join(json.dumps(line) + '\n' for line in kept))
     self._file = self._path.open('a')
-    self._events = SummaryWriter(str(folder / 'tensorboard'), purge_step=resumed_at)
+    self._events = SummaryWriter(str(folder / 'tensorboard'), purge_step=resumed_at + 1)
 
   def write(self, step: int, scalars: dict[str, float]) -> None:
     """Adds the scalars of a step to both."""

@@ -11,9 +11,19 @@ from posejax.geometry import camera, kinematics
 from posejax.geometry.skeleton import J15
 from posejax.heatmaps import People2D
 from posejax.methods.base import People
-from posejax.methods.crossmodal import METHOD, PHOTOS, align, evaluate, lift, observed, world
+from posejax.methods.crossmodal import (
+  METHOD,
+  PHOTOS,
+  align,
+  draws,
+  evaluate,
+  lift,
+  observed,
+  world,
+)
 from posejax.models import aae
 from posejax.models.crossmodal import Representation
+from posejax.synth.motion_families import TEST_FAMILIES
 from posejax.training import config as config_lib
 from posejax.training import stages
 
@@ -204,3 +214,20 @@ def test_depth_counts_in_the_absolute_metrics_alone(pictures):
 def test_sets_never_share_a_seed():
   streams = [chosen.stream for chosen in world._SETS.values()]
   assert len(set(streams)) == len(streams) and max(streams) < 8
+
+
+def test_bodies_of_other_sizes_are_an_option():
+  # People of 0.9 of the standard size, each bone 10 % longer or shorter: 0.81 to 0.99 of its own.
+  config = get_config('smoke').unlock()
+  config.scenes.update({'body_scale': (0.9, 0.9), 'bone_variation': 0.1})
+  config.world.update({'body_scale': (1.1, 1.1)})
+  draw = jax.jit(jax.vmap(draws.scenes(config, {'poses': {}})))
+  scene = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(0), 32)))
+  people = scene['camera'][scene['valid']]
+  children = np.arange(1, 15)
+  bones = np.linalg.norm(people[:, children] - people[:, np.array(J15.parents)[1:]], axis=-1)
+  shares = bones / kinematics.bone_lengths(J15)[1:]
+  assert 0.805 < shares.min() < 0.84 and 0.96 < shares.max() < 0.995
+  assert world.image_scenes(config, TEST_FAMILIES).body_scale == (1.1, 1.1)
+  # The default: all share one body [P].
+  assert not world.syn_scenes(get_config('')).bodies_vary

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from posejax.geometry import kinematics
+from posejax.geometry.skeleton import J15
 from posejax.methods.base import People, Product
 from posejax.methods.crossmodal import (
   METHOD,
@@ -21,6 +23,7 @@ from posejax.methods.crossmodal import (
 )
 from posejax.methods.crossmodal import looks as looks_lib
 from posejax.models import aae
+from posejax.synth import sample_local_poses
 
 SIDE = 128
 
@@ -232,7 +235,7 @@ def whole():
     jax.random.key(0), jnp.zeros((1, networks.embedding))
   )
   products = {name: Product(arrays=truth) for name, truth in sets.items()}
-  products['prior'] = Product(params={'Psi': psi['params']})
+  products['prior'] = Product({'Psi': psi['params']}, arrays={prior.MEAN_POSE: np.zeros((15, 3))})
   asked = []
 
   def observe(config, products, truth, looks=looks_lib.ONCE):
@@ -247,7 +250,6 @@ def whole():
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(evaluation, '_observed', observe)
-    patch.setattr(prior, 'mean_pose', lambda config, labelled: np.zeros((15, 3)))
     patch.setattr(evaluation.batches, 'in_batches', lambda f, rows, *rest: f(rows))
     patch.setattr(
       evaluation.infer, 'predictor', lambda config, products: lambda images: people_of(
@@ -328,3 +330,30 @@ def test_who_counts_and_the_order_of_rows():
   np.testing.assert_array_equal(found.person, [1, 0, 1])
   np.testing.assert_array_equal(found.slot, [0, 1, 0])  # predictions stand the other way round
   assert found.matched.all()
+
+
+def test_the_fixed_pose_is_what_training_saw(monkeypatch):
+  config = runpy.run_path('configs/unsup.py')['get_config']('smoke,mocap').unlock()
+  config.mocap.dir = 'gone'  # since the training: what was kept of it counts
+  kept = np.random.default_rng(0).normal(size=(15, 3))
+  products = {'prior': Product(arrays={prior.MEAN_POSE: kept})}
+  np.testing.assert_array_equal(evaluation.fixed_pose(config, products), kept)
+  # Networks alone, as a parcel brings them: from the folder as it is now.
+  monkeypatch.setattr(prior, 'mean_pose', lambda config: kept + 1)
+  alone = {'prior': Product()}
+  np.testing.assert_array_equal(evaluation.fixed_pose(config, alone), kept + 1)
+  # With 3D labels, the labelled people. One of four pictures is labelled, one of its two people is
+  # there: the mean is that person's canonical pose, whatever the others do.
+  config.align.update({'label_3d': True, 'label_share': 0.25})
+  pose = np.asarray(sample_canonical(jax.random.key(0)))
+  turn = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]])  # body axes to the camera's
+  camera = np.random.default_rng(1).normal(size=(4, 2, 15, 3)) * 300
+  camera[0, 1] = pose @ turn.T + [100, 200, 3000]
+  valid = np.array([[False, True]] + [[True, True]] * 3)
+  products['images_b'] = Product(arrays={'truth_camera': camera, 'truth_valid': valid})
+  np.testing.assert_allclose(evaluation.fixed_pose(config, products), pose, atol=0.05)
+
+
+def sample_canonical(key):
+  lengths = jnp.asarray(kinematics.bone_lengths(J15))
+  return kinematics.forward_kinematics(sample_local_poses(key, 1, skeleton=J15)[0], lengths, J15)

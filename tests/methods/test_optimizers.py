@@ -7,6 +7,7 @@ import pytest
 import scipy.linalg
 
 from posejax.methods import optimizers
+from posejax.training.checkpoints import Checkpoints
 
 
 @pytest.fixture(scope='module')
@@ -64,3 +65,19 @@ def test_rates():
   cosine = optimizers.cosine_rate(1.0, 100, 10, 0.1)
   # Half of the warm-up; the peak; the middle of the cosine; the floor.
   assert [float(cosine(s)) for s in (5, 10, 55, 100)] == pytest.approx([0.5, 1, 0.55, 0.1])
+
+
+def test_muons_state_comes_back_from_a_checkpoint(tmp_path):
+  # A run that is stopped goes on from it: matrices have a momentum, vectors Adam's two means.
+  rng = np.random.default_rng(0)
+  params = {'kernel': rng.normal(size=(3, 3, 5, 8)), 'bias': rng.normal(size=8)}
+  params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
+  muon = optimizers.optimizer('muon', clip=1.0)
+  first, state = muon.update(params, muon.init(params), params)
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(1, state)
+  _, restored = checkpoints.restore(muon.init(params))
+  checkpoints.close()
+  ours, whole = (muon.update(params, s, params) for s in (restored, state))
+  jax.tree.map(np.testing.assert_array_equal, ours, whole)
+  assert np.any(np.asarray(whole[0]['kernel']) != np.asarray(first['kernel']))

@@ -189,7 +189,7 @@ def test_motions_stand_in_for_captured_poses():
 
 
 def test_only_bvh_files_need_arrays():
-  for switches in ({}, {'source': 'motion'}, {'mocap': 'unused'}):
+  for switches in ({}, {'source': 'motion'}):
     assert pose_sources.arrays(changed(**switches)) == {}
   with pytest.raises(ValueError, match=r'no/such: no such folder of BVH files'):
     prior.build(changed(source='mixed', mocap='no/such'), {})

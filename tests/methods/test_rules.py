@@ -46,6 +46,12 @@ def test_every_preset_keeps_the_rules(preset):
     ({'observed.zooms': (1.0, 1.01)}, r'observed.zooms = .*must be different looks.*\[20, 20\]'),
     ({'align.steps': (0, 0, 0)}, 'align.steps = .*: must have a phase with steps'),
     ({'align.steps': (1, 2, 3, 4)}, 'align.steps = .*: must be a list of 3'),
+    ({'align.steps': (5, 0, 5)}, 'align.steps = .*: must have steps in the second phase'),
+    ({'align.steps': (5, 0, 0), 'refine.steps': 5}, 'align.steps = .*in it alone G learns'),
+    ({'mocap.dir': 'clips'}, "mocap.dir = 'clips': is not read with prior.source='artificial'"),
+    ({'images.dir': 'photos'}, "images.dir = 'photos': is of photographs alone: take the preset"),
+    ({'images.labelled': 'lsp'}, 'images.labelled = .*take the preset `real`'),
+    ({'scenes.body_scale': (1.1, 0.9)}, 'scenes.body_scale = .*must have the smaller number'),
     ({'align.recon': False}, 'align.adapt = True: needs another config.align.recon than False'),
   ],
 )
@@ -59,3 +65,10 @@ def test_sizes_that_h_can_halve_pass():
   config_lib.validate(changed(**{'world.image_size': 144}, **two), METHOD.rules)
   config_lib.validate(changed(**{'world.image_size': 160}), METHOD.rules)
   config_lib.validate(changed(**{'align.recon': False, 'align.adapt': False}), METHOD.rules)
+
+
+def test_what_needs_no_g_passes():
+  config_lib.validate(changed(**{'align.steps': (5, 0, 0)}), METHOD.rules)
+  fields = {'align.recon': False, 'align.adapt': False, 'align.steps': (5, 0, 5)}
+  config_lib.validate(changed(**fields), METHOD.rules)
+  config_lib.validate(changed('mocap', **{'mocap.dir': 'clips'}), METHOD.rules)

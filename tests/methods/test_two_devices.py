@@ -100,15 +100,6 @@ def assert_same(one, two, losses):
   return logs
 
 
-@pytest.fixture(scope='module', autouse=True)
-def plain_programs():
-  """Every program here runs once: what makes it fast would cost more than it saves."""
-  before = jax.config.read('jax_disable_most_optimizations')
-  jax.config.update('jax_disable_most_optimizations', True)
-  yield
-  jax.config.update('jax_disable_most_optimizations', before)
-
-
 @pytest.fixture(scope='module')
 def alignment():
   return crossmodal()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from posejax.methods import base
-from posejax.training import finished, stages, trainer
+from posejax.training import finished, stages, trainer, writers
 from posejax.training.checkpoints import CheckpointError
 from posejax.training.parallel import Devices, ShareError
 from tests.training import toy
@@ -147,6 +147,27 @@ def test_a_non_finite_loss_is_diagnosed(tmp_path, devices, monkeypatch):
   with pytest.raises(trainer.NonFiniteError, match=r"fit: loss .* not finite at step \d+ .*second"):
     stages.run(toy.METHOD, cfg, tmp_path, devices=devices)
   assert not (fit_folder(tmp_path) / 'product').exists()
+
+
+@pytest.mark.parametrize(
+  ('rate', 'kept'), [(np.inf, 'nothing was saved yet'), (1e38, 'the checkpoint of step 8 is good')]
+)
+def test_the_diagnosis_says_what_is_saved(tmp_path, devices, rate, kept):
+  cfg = toy.config(STEPS)
+  # Phase one has a's loss alone: at once. Phase two adds b's: behind a save.
+  cfg.rate.update({'a': rate} if rate == np.inf else {'b': rate})
+  with pytest.raises(trainer.NonFiniteError, match=kept):
+    stages.run(toy.METHOD, cfg, tmp_path, devices=devices)
+
+
+def test_event_files_keep_the_step_that_was_saved(tmp_path, monkeypatch):
+  # TensorBoard hides events of steps ≥ purge_step: the saved step's own must stay.
+  seen = []
+  monkeypatch.setattr(
+    writers, 'SummaryWriter', lambda folder, purge_step: seen.append(purge_step)
+  )
+  writers.ScalarWriter(tmp_path, resumed_at=8)
+  assert seen == [9]
 
 
 def test_workdirs_are_never_mixed_up(tmp_path, uninterrupted, devices):

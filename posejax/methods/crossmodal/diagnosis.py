@@ -39,6 +39,7 @@ from posejax.methods.crossmodal import (
   pose_sources,
   prior,
   teacher_training,
+  world,
 )
 from posejax.methods.crossmodal import roots as roots_lib
 from posejax.methods.crossmodal import teacher as teacher_lib
@@ -65,8 +66,8 @@ def report(
 
   Returns:
     `<row>_3dpck_rel`, `<row>_2d_error_px` of each row; `image_recall_percent`,
-    `true_maps_recall_percent`; `mean_pose_<turned>_3dpck_rel` of the pictures, and of the scenes
-    `scenes_mean_pose_<turned>_3dpck_rel`.
+    `true_maps_recall_percent` where the teacher has a pelvis; `mean_pose_<turned>_3dpck_rel` of the
+    pictures, and of the scenes `scenes_mean_pose_<turned>_3dpck_rel`.
   """
   model, side = infer.Model(config), config.world.image_size
   params = infer.networks(products)
@@ -80,10 +81,11 @@ def report(
     true = jax.vmap(
       lambda j, s: teacher_lib.render_maps(model.teacher.parts, j, s, side)
     )(joints, seen)
-    found['true_maps'] = roots_lib.peaks(
-      true[0][..., model.teacher.parts.index('pelvis')], teacher_lib.STRIDE,
-      model.root_threshold, model.max_people,
-    )
+    if 'pelvis' in model.teacher.parts.joints:
+      found['true_maps'] = roots_lib.peaks(
+        true[0][..., model.teacher.parts.index('pelvis')], teacher_lib.STRIDE,
+        model.root_threshold, model.max_people,
+      )
     if g is not None:
       teacher = teacher_lib.Teacher(model.teacher, params)
       latents['teacher_maps'] = _of_maps(config, g, *teacher.decode(v, skip))
@@ -96,9 +98,7 @@ def report(
     f'{name}_recall_percent': evaluate.recall(roots.positions, roots.valid, truth)
     for name, roots in found.items()
   }
-  camera, mean_pose = truth['truth_camera'], prior.mean_pose(
-    config, evaluation.labelled_poses(config, products)
-  )
+  camera, mean_pose = truth['truth_camera'], evaluation.fixed_pose(config, products)
   figures |= _mean_pose('mean_pose', camera[evaluate.counted(truth)], mean_pose)
   count, held = len(truth['images']), teacher_training.held_back(len(of_a['images']))
   others = {
@@ -163,7 +163,7 @@ def _of_scenes(
   valid = scene['valid']
   camera = scene['camera']
   return _figures('scenes', *poses, camera, scene['joints'], valid) | _mean_pose(
-    'scenes_mean_pose', camera[valid], prior.mean_pose(config)
+    'scenes_mean_pose', camera[valid], prior.mean_pose(config, world.syn_scenes(config).limits)
   )
 
 

@@ -1,9 +1,14 @@
 """The evaluation of a finished run: all figures, and what the report's pictures need."""
 
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
 from posejax.data import batches
+from posejax.geometry import kinematics
 from posejax.methods.base import Evaluation, Metric, Product
 from posejax.methods.crossmodal import (
   cases,
@@ -62,7 +67,7 @@ def evaluate_run(
   people = batches.in_batches(
     infer.predictor(config, products), truth['images'], _BATCH, f'student, {split}'
   )
-  mean_pose = prior.mean_pose(config, labelled_poses(config, products))
+  mean_pose = fixed_pose(config, products)
   values = evaluate.summary(people, truth, side) | evaluate.baselines_of(truth, mean_pose)
 
   sums = evaluate.scene_sums(people, truth, side)
@@ -102,10 +107,26 @@ def evaluate_run(
   )
 
 
-def labelled_poses(config, products) -> np.ndarray | None:
-  """3D poses (N, 15, 3) mm that training sees; None without `align.label_3d`."""
-  if not config.align.label_3d:
-    return None
+def fixed_pose(
+  config: ml_collections.ConfigDict, products: Mapping[str, Product]
+) -> np.ndarray:
+  """The mean canonical pose (15, 3) mm of what training sees: what the baselines stand on.
+
+  A fixed pose may know what the method may know: with captured poses it is their mean, with 3D
+  labels that of the labelled people.
+  """
+  labelled = _labelled_poses(config, products) if config.align.label_3d else ()
+  if len(labelled):
+    relative = jnp.asarray(labelled - labelled[:, :1], jnp.float32)
+    canonical = jax.vmap(lambda pose: kinematics.canonicalize(pose, lift.SKELETON)[0])
+    return np.asarray(jax.jit(canonical)(relative).mean(0))
+  kept = products[prior.NAME].arrays.get(prior.MEAN_POSE)
+  # What comes in a parcel (training/transfer.py) is networks alone.
+  return prior.mean_pose(config) if kept is None else np.asarray(kept)
+
+
+def _labelled_poses(config, products) -> np.ndarray:
+  """3D poses (N, 15, 3) mm of the pictures with labels."""
   truth = products['images_b'].arrays
   count = int(np.ceil(config.align.label_share * len(truth['truth_valid'])))
   return truth['truth_camera'][:count][truth['truth_valid'][:count]]

@@ -41,13 +41,14 @@ from posejax.models import aae as aae_lib
 
 SKELETON = lift.SKELETON
 NAME = 'prior'
+MEAN_POSE = 'mean_pose'  # what the baselines stand on, of the poses as they were at the training
 
 
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
     NAME, fields=('prior', 'mocap'), build=build, files=('mocap.dir',),
-    scaffold=lambda config: ('Disc',),
+    scaffold=lambda config: ('Disc',), version=2,
   )
 
 
@@ -92,6 +93,7 @@ def build(config: ml_collections.ConfigDict, products: dict[str, Product]) -> St
     frozen=pose_sources.arrays(config),
     validate=prior_measures.validator(config, wiring.networks),
     selection=Selection('reconstruction_mm', larger=False),
+    arrays={MEAN_POSE: mean_pose(config)},
   )
 
 
@@ -210,26 +212,19 @@ canonical = prior_measures.canonical
 
 
 def mean_pose(
-  config: ml_collections.ConfigDict, labelled: np.ndarray | None = None, count: int = 20_000
+  config: ml_collections.ConfigDict, table: limits.JointLimits = limits.PAPER, count: int = 20_000
 ) -> np.ndarray:
-  """The mean canonical pose (15, 3) mm of what training sees: what the baselines stand on.
-
-  A fixed pose may know what the method may know: with captured poses it is their mean, with 3D
-  labels that of the labelled people.
+  """The mean canonical pose (15, 3) mm of `prior.source`, which a fixed pose may know too.
 
   Args:
     config: of the method.
-    labelled: (N, 15, 3) mm, any frame: poses of the labels, where there are some.
-    count: poses to draw of `prior.source`, where there are none.
+    table: limits of the artificial poses.
+    count: poses to draw.
 
   Raises:
     captured_poses.CapturedPosesError: the folder of captured poses cannot be used.
   """
-  if labelled is not None and len(labelled):
-    relative = jnp.asarray(labelled - labelled[:, :1], jnp.float32)
-    turned = jax.jit(jax.vmap(lambda pose: kinematics.canonicalize(pose, SKELETON)[0]))(relative)
-    return np.asarray(turned.mean(0))
-  draw = pose_sources.sampler(config, pose_sources.arrays(config))
+  draw = pose_sources.sampler(config, pose_sources.arrays(config), table)
 
   @jax.jit
   def mean(key: jax.Array) -> jax.Array:

@@ -39,6 +39,14 @@ def _zooms_problem(zooms: tuple, side: int) -> str:
   )
 
 
+def _phases_problem(steps: tuple[int, int, int], recon: bool, refine: int) -> str:
+  if not any(steps):
+    return 'must have a phase with steps'
+  if recon and not steps[1] and (steps[2] or refine):
+    return 'must have steps in the second phase: in it alone G learns, which later ones read'
+  return ''
+
+
 def _odd_problem(layer: tuple[int, int]) -> str:
   return '' if layer[1] % 2 else f'kernels must be odd, got {layer[1]}'
 
@@ -50,6 +58,10 @@ def _h_problem(down: tuple, bottom: tuple, up: tuple) -> str:
     return str(error).removeprefix('HConfig: ')
   return ''
 
+
+_OF_PHOTOGRAPHS = Fits(
+  Text(), lambda folder: 'is of photographs alone: take the preset `real`' if folder else ''
+)
 
 RULES: dict[str, Rule] = {
   'method': Choice(('crossmodal',)),
@@ -65,6 +77,7 @@ RULES: dict[str, Rule] = {
     ('world.farthest_mm',),
   ),
   'world.farthest_mm': Interval(500, 50_000),
+  'world.body_scale': _range(0.2, 2), 'world.bone_variation': Interval(0, 0.5),
   'world.elevation_deg': _range(-30, 80), 'world.gap': Interval(0, 2),
   'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
   'world.test': _COUNT,
@@ -83,6 +96,7 @@ RULES: dict[str, Rule] = {
   'teacher.background': _SWITCH, 'teacher.strided': _SWITCH,
   'teacher.leak': Interval(0, 1),
   'teacher.batch': _COUNT, 'teacher.steps': _COUNT, 'teacher.warmup': _STEPS,
+  'teacher.clip': Interval(0, 1e6),
   'teacher.optimizer': Choice(NAMES), 'teacher.learning_rate': _RATE,
   'teacher.turn_deg': Interval(0, 180),
   'teacher.zoom': _range(0.2, 5), 'teacher.shift': _SHARE,
@@ -100,9 +114,17 @@ RULES: dict[str, Rule] = {
   'prior.source': Choice(('artificial', 'motion', 'mixed')),
   'prior.limit_margin': Interval(0.1, 1.0),
 
-  'mocap.dir': Text(), 'mocap.share': _SHARE, 'mocap.part': Interval(0, 20, whole=True),
+  'mocap.dir': Fits(
+    Text(),
+    lambda folder, source: '' if not folder or source != 'artificial' else (
+      "is not read with prior.source='artificial': add the preset `mocap`"
+    ),
+    ('prior.source',),
+  ),
+  'mocap.share': _SHARE, 'mocap.part': Interval(0, 20, whole=True),
 
-  'images.dir': Text(), 'images.labelled': Text(), 'images.cache': Text(optional=False),
+  'images.dir': _OF_PHOTOGRAPHS, 'images.labelled': _OF_PHOTOGRAPHS,
+  'images.cache': Text(optional=False),
   'images.clips': Choice(('number', 'file', 'folder')), 'images.shares': Items(_SHARE, 2, 2),
   'images.every': _COUNT, 'images.crops': _SWITCH,
   'images.crop.too_small': Fits(
@@ -124,6 +146,7 @@ RULES: dict[str, Rule] = {
   ),
 
   'scenes.max_people': Interval(1, 8, whole=True),
+  'scenes.body_scale': _range(0.2, 2), 'scenes.bone_variation': Interval(0, 0.5),
   'scenes.limit_factor': Interval(0.05, 1.0), 'scenes.lean_deg': Interval(0, 90),
 
   'align.g.hidden': Items(Fits(_LAYER, _odd_problem)), 'align.g.last_kernel': _KERNEL,
@@ -137,7 +160,7 @@ RULES: dict[str, Rule] = {
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Fits(
-    Items(_STEPS, 3, 3), lambda steps: '' if any(steps) else 'must have a phase with steps',
+    Items(_STEPS, 3, 3), _phases_problem, ('align.recon', 'refine.steps')
   ),
   'align.warmup': _STEPS, 'align.drop_at': _STEPS,
   'align.clip': Interval(0, 1e6),
@@ -171,7 +194,8 @@ RULES: dict[str, Rule] = {
 # On photographs somebody else's teacher is needed, and nothing is labelled.
 PHOTO_RULES: dict[str, Rule] = RULES | {
   'method': Choice(('crossmodal-photos',)),
-  'images.dir': Text(optional=False), 'teacher.weights': Text(optional=False),
+  'images.dir': Text(optional=False), 'images.labelled': Text(),
+  'teacher.weights': Text(optional=False),
   'teacher.kind': Choice(_PUBLISHED),
   'align.root_source': Choice(('student',)),
   'align.label_2d': Choice((False,)), 'align.label_3d': Choice((False,)),

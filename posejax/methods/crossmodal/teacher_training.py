@@ -76,7 +76,7 @@ def build(
     init=init,
     sources={'pictures': Source(settings.batch, losses, _draw(settings, taught, side))},
     losses={'maps': Loss(
-      'pictures', ('E', 'F'), optimizers.optimizer(settings.optimizer, clip=1.0), rate,
+      'pictures', ('E', 'F'), optimizers.optimizer(settings.optimizer, clip=settings.clip), rate,
     )},
     phases=(Phase('teacher', settings.steps, ('pictures',), ('maps',)),),
     frozen={

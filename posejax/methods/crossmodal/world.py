@@ -29,7 +29,8 @@ from posejax.synth.scene_views import SceneViews, device_samples
 
 _SCENES_PER_CALL = 64
 _FIELDS = tuple(f'world.{name}' for name in (
-  'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg',
+  'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg', 'body_scale',
+  'bone_variation',
 ))
 
 
@@ -64,7 +65,9 @@ def syn_scenes(config: ml_collections.ConfigDict) -> SceneConfig:
   world = config.world
   return SceneConfig(
     max_people=config.scenes.max_people, min_people=1, pose_source='artificial',
-    limits=limits.scaled(limits.PAPER, config.scenes.limit_factor), placement='frustum',
+    limits=limits.scaled(limits.PAPER, config.scenes.limit_factor),
+    body_scale=tuple(config.scenes.body_scale), bone_variation=config.scenes.bone_variation,
+    placement='frustum',
     side_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),
     forward_lean_deg=(-config.scenes.lean_deg, config.scenes.lean_deg),
     depth_mm=(world.nearest_mm, world.farthest_mm), width=world.image_size,
@@ -80,6 +83,7 @@ def image_scenes(
   middle = (world.nearest_mm + world.farthest_mm) / 2
   return SceneConfig(
     max_people=world.max_people, min_people=1, pose_source='motion', families=families,
+    body_scale=tuple(world.body_scale), bone_variation=world.bone_variation,
     placement='room', room_mm=(world.farthest_mm - world.nearest_mm,) * 2,
     depth_mm=(world.nearest_mm, world.farthest_mm), candidates=16, min_joint_share=0.8,
     width=world.image_size, height=world.image_size, elevation_deg=tuple(world.elevation_deg),
