@@ -21,7 +21,7 @@ from posejax.synth import augment
 get_config = runpy.run_path('configs/unsup.py')['get_config']
 SIDE, J = 64, lift.SKELETON.num_joints
 WRISTS = lift.SKELETON.index('r_wrist'), lift.SKELETON.index('l_wrist')
-FROZEN = {'E': jnp.ones(()), 'F': jnp.ones(()), 'Psi': jnp.ones(())}
+FROZEN = {name: jnp.ones(()) for name in ('E', 'F', 'Psi', 'Phi')}
 
 
 def wiring_of(answers, **switches):
@@ -33,11 +33,12 @@ def wiring_of(answers, **switches):
   wiring.model = types.SimpleNamespace(
     latents=lambda params, images, observed: params['E'],
     encode=lambda params, images: (params['E'], None), features=lambda h, v: v,
-    h=types.SimpleNamespace(roots=False, slots=1),
+    h=types.SimpleNamespace(roots=False, slots=1), prior=None,
   )
 
   def people(params, features, roots, rooted):
-    code = Representation(*(jnp.zeros((*rooted.shape, 1)),) * 3)
+    # φ and c of two numbers, all 0.
+    code = Representation(*(jnp.zeros((*rooted.shape, 2)),) * 2, jnp.zeros(rooted.shape))
     return align._People(code, answers(params, roots), roots, rooted)
 
   wiring._people = people
@@ -172,6 +173,26 @@ def test_each_loss_counts_its_own_people(labels):
   np.testing.assert_allclose(found['distl'], (people * 32 / 64, people * 2), rtol=1e-6)
   # L_ss: everybody with a root; what does not change under T_s costs nothing.
   np.testing.assert_allclose(found['ss'], (0, 3 * 28), atol=1e-7)
+
+
+def test_labels_have_codes_too(monkeypatch):
+  # Φ is told: φ 0.25 off of H's 0 in both numbers; c 0.5 off in one of two.
+  monkeypatch.setattr(
+    align.objectives.prior, 'encode',
+    lambda networks, params, local: jnp.broadcast_to(local[:, 0, :1], (len(local), 2)),
+  )
+  batch = batch_of()
+  local = np.full((2, 2, J, 3), np.nan, np.float32)
+  local[0, 0] = 0.25
+  c = np.full((2, 2, 2), np.nan, np.float32)
+  c[0, 0] = (0, 0.5)
+  batch['truth'] |= {'local': local, 'c': c}
+  wiring = wiring_of(answers_3000, label_2d=True, label_3d=True, code=(2.0, 3.0))
+  found = jax.jit(lambda h: values_of(wiring, batch, h))(H)
+  # 21.6 without (above), and 42 times 2 · 0.25 + 3 · 0.25. Scenes have the same, pictures without
+  # labels nothing.
+  np.testing.assert_allclose(found['label_3d'], (21.6 + 42 * 1.25, 42), rtol=1e-6)
+  np.testing.assert_allclose(found['label_2d'], (12 / 64, 2), rtol=1e-6)
 
 
 def test_pictures_of_nobody_teach_nothing():

@@ -231,3 +231,27 @@ def test_bodies_of_other_sizes_are_an_option():
   assert world.image_scenes(config, TEST_FAMILIES).body_scale == (1.1, 1.1)
   # The default: all share one body [P].
   assert not world.syn_scenes(get_config('')).bodies_vary
+
+
+def test_codes_of_labels_give_the_poses_back():
+  # FK of the local rows with each person's own bones, turned by c, is the pose that was labelled.
+  rng = np.random.default_rng(0)
+  config = get_config('smoke').unlock()
+  config.scenes.update({'body_scale': (0.8, 1.2), 'bone_variation': 0.1})
+  draw = jax.jit(jax.vmap(draws.scenes(config, {'poses': {}})))
+  scene = jax.tree.map(np.asarray, draw(jax.random.split(jax.random.key(1), 4)))
+  camera = scene['camera'] + rng.normal(size=(4, 3, 1, 3)) * 1000
+  codes = draws.codes(camera)
+
+  @jax.jit
+  def pose(local, c, bones):
+    return kinematics.rotate_to_camera(kinematics.forward_kinematics(local, bones, J15), c)
+
+  for image, person in np.argwhere(scene['valid']):
+    one = camera[image, person]
+    bones = np.zeros(15, np.float32)
+    bones[1:] = np.linalg.norm(one[1:] - one[np.array(J15.parents)[1:]], axis=-1)
+    again = pose(codes['local'][image, person], codes['c'][image, person], bones)
+    np.testing.assert_allclose(again, one - one[0], atol=0.3)
+    # And they are what the scene was drawn with.
+    np.testing.assert_allclose(codes['c'][image, person], scene['c'][image, person], atol=2e-3)

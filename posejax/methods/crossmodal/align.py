@@ -232,7 +232,7 @@ class _Wiring:
     named = {
       'distl': self._plane(found, observed['joints'], observed['seen']),
       'label_2d': self._plane(labelled, truth['joints'], truth['seen']),
-      'label_3d': objectives.pose_error(labelled.lifted, truth['camera'], labelled.kept),
+      'label_3d': self._pose(context, labelled, truth),
       'ss': self._equivariance(params, batch, given),
     }
     logged = {}
@@ -252,6 +252,13 @@ class _Wiring:
     return objectives.with_points(
       objectives.plane_error(found.lifted, joints, seen, self.side), self.settings.points[1],
       found.code, found.roots, joints, seen, self.cells,
+    )
+
+  def _pose(self, context: Context, found: _People, truth: dict[str, jax.Array]) -> terms.Term:
+    """L_recon or L_3D, with the code's part."""
+    return objectives.with_code(
+      objectives.pose_error(found.lifted, truth['camera'], found.kept), self.settings.code,
+      found.code, (self.model.prior, context.frozen['Phi']), truth, found.kept,
     )
 
   def _given_roots(self, batch: dict[str, Any]) -> tuple[jax.Array, jax.Array]:
@@ -320,13 +327,9 @@ class _Wiring:
     v, skip = g.apply({'params': params['G']}, maps)
     features = self.model.features(params['H'], v)
     found = self._people(params, features, batch['roots'], batch['valid'])
-    recon = objectives.with_code(
-      objectives.pose_error(found.lifted, batch['camera'], found.kept), self.settings.code,
-      found.code, (self.model.prior, context.frozen['Phi']), batch, found.kept,
-    )
     recon = objectives.with_points(
-      recon, self.settings.points[0], found.code, found.roots, batch['joints'],
-      batch['drawn'] & found.kept[..., None], self.cells,
+      self._pose(context, found, batch), self.settings.points[0], found.code, found.roots,
+      batch['joints'], batch['drawn'] & found.kept[..., None], self.cells,
     )
     # F may have a background channel, which G does not read.
     heat = batch['heat']

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
+from posejax.geometry import kinematics
 from posejax.methods.base import Product
 from posejax.methods.crossmodal import lift, pose_sources, world
 from posejax.synth.scenes import sample_scene
@@ -30,11 +31,13 @@ def arrays(config: ml_collections.ConfigDict, products: dict[str, Product]) -> d
       key: observed[key] for key in ('joints', 'seen', 'roots', 'rooted', 'latents')
       if key in observed
     },
-    'truth': _labels(pictures, observed['rooted'].shape),
+    'truth': _labels(config, pictures, observed['rooted'].shape),
   }
 
 
-def _labels(pictures: dict[str, np.ndarray], shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def _labels(
+  config: ml_collections.ConfigDict, pictures: dict[str, np.ndarray], shape: tuple[int, int]
+) -> dict[str, np.ndarray]:
   """2D and 3D labels of all pictures, (N, P, ...); photographs have none: nobody counts."""
   if 'truth_valid' not in pictures:
     joints = (*shape, SKELETON.num_joints)
@@ -48,7 +51,21 @@ def _labels(pictures: dict[str, np.ndarray], shape: tuple[int, int]) -> dict[str
     'camera': pictures['truth_camera'].astype(np.float32),
     'seen': pictures['truth_in_frame'] & valid[..., None],
     'rooted': valid & pictures['truth_in_frame'][:, :, 0],
-  }
+  } | (codes(pictures['truth_camera']) if config.align.label_3d else {})
+
+
+def codes(camera: np.ndarray) -> dict[str, np.ndarray]:
+  """Of poses (N, P, 15, 3) mm: local (N, P, 15, 3), which Φ reads; c (N, P, 6), their rotations."""
+
+  def one(pose: jax.Array) -> tuple[jax.Array, jax.Array]:
+    canonical, turn = kinematics.canonicalize(pose, SKELETON)
+    return (
+      kinematics.local_from_canonical(canonical, SKELETON),
+      kinematics.sincos_from_pose_rotation(turn),
+    )
+
+  local, c = jax.jit(jax.vmap(jax.vmap(one)))(jnp.asarray(camera, jnp.float32))
+  return {'local': np.asarray(local), 'c': np.asarray(c)}
 
 
 def picture(config: ml_collections.ConfigDict, frozen: Any, key: jax.Array) -> dict[str, Any]:

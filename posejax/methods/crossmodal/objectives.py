@@ -55,17 +55,18 @@ def with_code(
   recon: terms.Term, weights: tuple[float, float], found: Representation,
   networks: tuple[aae_lib.AAEConfig, Any], batch: dict[str, jax.Array], valid: jax.Array,
 ) -> terms.Term:
-  """L_recon with the errors of φ and c, by their weights; all weighted as one mean [R].
+  """L_recon or L_3D with the errors of φ and c, by their weights; all weighted as one mean [R].
 
   Args:
-    recon: L_recon.
-    weights: of |φ − Φ(p_l)| and of |c − ĉ|; both 0 leave L_recon as it is.
+    recon: L_recon or L_3D.
+    weights: of |φ − Φ(p_l)| and of |c − ĉ|; both 0 leave it as it is.
     found: φ (B, P, 32) and c (B, P, 6) of H.
     networks: configuration of the auto-encoder, and Φ's parameters.
-    batch: local (B, P, J, 3) and c (B, P, 6) of D_syn.
+    batch: local (B, P, J, 3) and c (B, P, 6) of the truth; without, as of pictures that nobody
+      labelled, the term stays.
     valid: (B, P) bool: persons that count.
   """
-  if not any(weights):
+  if not any(weights) or 'local' not in batch:
     return recon
   flat = batch['local'].reshape(-1, *batch['local'].shape[2:])
   phi = prior.encode(*networks, flat).reshape(found.phi.shape)

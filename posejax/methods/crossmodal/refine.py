@@ -134,7 +134,7 @@ class _Wiring:
     plane = self._with_points(plane, 1, found, crop, chosen, chosen['seen'])
     named = {
       'distl': plane, 'label_2d': plane,
-      'label_3d': objectives.pose_error(lifted, chosen['camera'], chosen['rooted']),
+      'label_3d': self._pose(params, found, lifted, chosen, chosen['rooted']),
     }
     return LossValues({name: tuple(term) for name, term in named.items()})
 
@@ -142,12 +142,16 @@ class _Wiring:
     params = {**context.frozen, **context.params}
     v, _ = models.MapEncoder(self.g, self.model.dtype).apply({'params': params['G']}, batch['maps'])
     found, lifted = self._second(params, v, batch['roots'], batch['crop'])
-    recon = objectives.with_code(
-      objectives.pose_error(lifted, batch['camera'], batch['valid']), self.config.align.code,
-      found, (self.model.prior, params['Phi']), batch, batch['valid'],
-    )
+    recon = self._pose(params, found, lifted, batch, batch['valid'])
     recon = self._with_points(recon, 0, found, batch['crop'], batch, batch['drawn'])
     return LossValues({'recon': tuple(recon)})
+
+  def _pose(self, params, found, lifted, truth, valid) -> terms.Term:
+    """L_recon or L_3D, with the code's part."""
+    return objectives.with_code(
+      objectives.pose_error(lifted, truth['camera'], valid), self.config.align.code, found,
+      (self.model.prior, params['Phi']), truth, valid,
+    )
 
   def _with_points(self, term, index: int, found, crop, people, seen) -> terms.Term:
     """A loss with its points' part, by `align.points`: on the crop, where the window is."""
