@@ -146,7 +146,7 @@ def _long(config: ml_collections.ConfigDict) -> None:
     'branch': 96, 'stage': (64, 64, 64), 'stage_last': 64, 'steps': 6500, 'learning_rate': 3e-3,
   })
   config.observed.update({'zooms': (1.0, 1.25), 'mirror': True})
-  config.align.update({'steps': (400, 4600, 1000)})
+  config.align.update({'steps': (500, 6500, 1400)})
   config.align.h.window.size = 19
   config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
 

@@ -88,9 +88,14 @@ def assert_same(one, two, losses):
   for name in losses:
     gradients, others = (after.opt_states[name] for after in (after_one, after_two))
     assert any(np.any(leaf) for leaf in jax.tree.leaves(gradients)), name
-    # A layer's gradient as a vector: sums in another order move single numbers near 0 by more. Some
-    # gradients are 0 but for rounding, such as that of a bias before a softmax. 1.3e-5 was measured
-    # behind the sharp softmax of the windows, less elsewhere.
+    # As one vector: sums in another order move single numbers near 0 by more.
+    whole, apart = (
+      np.sqrt(sum(np.sum(np.square(x, dtype=np.float64)) for x in jax.tree.leaves(tree)))
+      for tree in (gradients, jax.tree.map(np.subtract, others, gradients))
+    )
+    assert apart <= 1e-5 * whole, name
+    # And each layer's. Some are 0 but for rounding, such as that of a bias before a softmax. 1.3e-5
+    # was measured behind the sharp softmax of the windows, less elsewhere.
     rounding = 1e-6 * max(np.linalg.norm(leaf) for leaf in jax.tree.leaves(gradients))
     for (path, a), b in zip(
       jax.tree.leaves_with_path(gradients), jax.tree.leaves(others), strict=True
