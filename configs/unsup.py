@@ -5,11 +5,11 @@
 Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long,full`:
 
   size
-  (none)  160 px, 17 minutes from nothing on 2 idle CPU cores, 5.1 GiB; unsupervised 3DPCK_rel
-          41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed, at 128 px)
-  long    the same world at 192 px, larger networks, more pictures and steps: meant for 2 to 2.5
-          hours on 2 cores; not measured yet (at 128 px, with `mocap`: 53.0, mean pose 45.0)
-  ablate  128 px, shorter phases: about 6 minutes a rung over shared earlier stages
+  (none)  160 px, meant for 20 minutes from nothing on 2 idle CPU cores; at 128 px 17 minutes, 5.1
+          GiB, unsupervised 3DPCK_rel 41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed)
+  long    the same world at 192 px, larger networks, more pictures and steps: 2 h 40 min on one
+          core beside other work; with `mocap` 54.0 (52.6 to 55.2), mean pose 45.0 (one seed)
+  ablate  128 px, shorter phases over shared earlier stages: 16 minutes a rung on one busy core
   gpu     224 px, the paper's widths in bfloat16, each stage ≤ 9 minutes on one H200-class GPU;
           not run yet, its steps are estimates
   paper   the paper's shapes, batches and schedule (600,000 steps); its data readers are to come
