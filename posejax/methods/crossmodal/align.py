@@ -64,7 +64,7 @@ _FIELDS = (
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=_FIELDS, build=build,
+    NAME, fields=_FIELDS, build=build, version=2,
     files=('mocap.dir',),
     seeds=('seed', 'align.seed'),
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior'),

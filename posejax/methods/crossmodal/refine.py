@@ -40,7 +40,7 @@ NETWORK = 'H2'
 def plan() -> StagePlan:
   """The stage, as `METHOD` lists it."""
   return StagePlan(
-    NAME, fields=('refine',), build=build, seeds=('seed', 'align.seed'),
+    NAME, fields=('refine',), build=build, seeds=('seed', 'align.seed'), version=2,
     reads=('images_b', 'observed', 'validation', 'teacher', 'prior', 'align'),
   )
 
