@@ -25,15 +25,16 @@ def validate(config: ml_collections.ConfigDict, rules: Mapping[str, Rule]) -> No
     ConfigError: names the first wrong field, its value, and the allowed range.
   """
   fields = dict(leaves(config))
-  for name, value in fields.items():
+  for name in fields:
     if name not in rules:
       raise ConfigError(f'config.{name}: no such field; near it: {_near(name, rules)}')
-    problem = violation(value, rules[name])
+  # In the order of the rules, `method` first: the rest of another method's config is wrong by it.
+  for name, rule in rules.items():
+    if name not in fields:
+      raise ConfigError(f'config.{name}: missing; it must be {describe(rule)}')
+    problem = violation(fields[name], rule)
     if problem:
-      raise ConfigError(f'config.{name} = {value!r}: {problem}')
-  missing = sorted(set(rules) - set(fields))
-  if missing:
-    raise ConfigError(f'config.{missing[0]}: missing; it must be {describe(rules[missing[0]])}')
+      raise ConfigError(f'config.{name} = {fields[name]!r}: {problem}')
   for name, rule in rules.items():
     problem = _beside(name, rule, fields)
     if problem:
