@@ -15,6 +15,11 @@ either kind [P].
 from posejax.training.ladder import Column, Comparison, Ladder, Panel, Rung
 
 MATCHED, ALL = '3dpck_rel_matched', '3dpck_rel_all'
+BASELINES = (
+  Column('baseline_mean_pose_one_yaw_3dpck_rel', 'mean pose, one best yaw'),
+  Column('baseline_mean_pose_person_yaw_3dpck_rel', 'mean pose, best yaw per person'),
+  Column('baseline_mean_pose_rotation_3dpck_rel', 'mean pose, true rotation'),
+)
 PLANE = (
   Column('student_2d_iou_both_percent', '2D IoU, %'),
   Column('student_2d_mpjpe_both_px', '2D-MPJPE, px'),
@@ -67,17 +72,13 @@ def get_ladder() -> Ladder:
       Column('mpjpe_root_matched_mm', 'MPJPE matched, mm'),
     ),
     steps_of=MATCHED,
-    baselines=(
-      Column('baseline_mean_pose_one_yaw_3dpck_rel', 'mean pose, one best yaw'),
-      Column('baseline_mean_pose_person_yaw_3dpck_rel', 'mean pose, best yaw per person'),
-      Column('baseline_mean_pose_rotation_3dpck_rel', 'mean pose, true rotation'),
-    ),
+    baselines=BASELINES,
     sweep_rungs=('distl', 'ss'),
     panels=(
       Panel('2D-PCK@0.2 torso all, %', 'student_2d_pck_02torso_all',
             {'teacher': 'teacher_2d_pck_02torso_all'}),
       Panel('3DPCK_rel matched, %', MATCHED,
-            {'mean pose, best yaw per person': 'baseline_mean_pose_person_yaw_3dpck_rel'}),
+            {column.title: column.metric for column in BASELINES}),
     ),
     comparison=Comparison(
       '2D, people and joints that teacher and student both give', 'teacher', PLANE,

@@ -81,9 +81,12 @@ def _run(given: command.Run, options: Options, method: Method | None, run_job) -
         raise stages.WorkdirError(f'{results.path}: has no entries yet; run without --table')
       write_table(ladder, results, field)
       return 0
-    one = run_job or (lambda job, config: train(method, job, config, given, options.split))
+    train_one = run_job or (
+      lambda job, config: train(method, job, config, given, options.split)
+    )
+    keys = {label: stages.stage_keys(method, one) for label, one in configs.items()}
     failed = ladder_lib.climb(
-      ladder, jobs, results, lambda job: one(job, configs[job.label]),
+      ladder, jobs, keys, results, lambda job: train_one(job, configs[job.label]),
       ladder_lib.Origin(machine_line(), given.command),
       lambda line: print(f'{PROGRAM}: {line}', file=sys.stderr, flush=True),
       lambda: write_table(ladder, results, field),

@@ -29,7 +29,7 @@ def run(given: command.Run, act: str, parcel: pathlib.Path) -> int:
       if act == 'pack':
         names = transfer.pack(method, given.config, given.workdir, parcel, given.cache)
       else:
-        names = transfer.unpack(parcel, given.cache or given.workdir / 'stages')
+        names = transfer.unpack(method, given.config, given.workdir, parcel, given.cache)
     except OSError as error:
       raise transfer.TransferError(
         f'{error.filename or parcel}: {error.strerror or error}; free space, or choose another '

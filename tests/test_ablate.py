@@ -1,5 +1,6 @@
 """The ladder: resumed entry by entry, refused for another config, its table by hand."""
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -105,6 +106,17 @@ def test_the_ladder_shares_what_no_rung_changes(options):
   (workdir(options) / 'table.md').unlink()
   assert run(config(), options._replace(table=True), TOY) == 0
   assert (workdir(options) / 'table.md').read_text() == before
+
+
+def test_results_of_other_code_are_not_mixed(options, capsys):
+  assert run(config(), options._replace(rungs=('low',)), TOY) == 0
+  later = dataclasses.replace(TOY, stages=(
+    TOY.stages[0], dataclasses.replace(TOY.stages[1], version=2),
+  ))
+  assert run(config(), options, later) == 2
+  assert 'stage student of its entry of low-seed0 was made by other code' in capsys.readouterr().err
+  # A table of them can be written still.
+  assert run(config(), options._replace(table=True), later) == 0
 
 
 def test_a_killed_ladder_goes_on(options, capsys):

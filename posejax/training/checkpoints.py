@@ -141,7 +141,7 @@ class Checkpoints:
   def best(self) -> int | None:
     """The good step with the best selection metric, or None.
 
-    The first of equals; the newest without a selection, and where no step has a metric to speak of.
+    The last of equals, which is what Orbax keeps; the newest without a selection.
     """
     steps = self.steps()
     if not self._selection:
@@ -149,11 +149,7 @@ class Checkpoints:
     ranks = {step: self._metrics(step) for step in steps}
     ranked = [step for step in steps if ranks[step]]
 
-    def order(step: int) -> tuple[float, int]:
-      rank = self._rank(ranks[step])
-      return rank, step if rank == -math.inf else -step
-
-    return max(ranked, key=order, default=None)
+    return max(ranked, key=lambda step: (self._rank(ranks[step]), step), default=None)
 
   def close(self) -> None:
     """Lets go of the folder."""

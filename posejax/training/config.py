@@ -25,20 +25,26 @@ def validate(config: ml_collections.ConfigDict, rules: Mapping[str, Rule]) -> No
     ConfigError: names the first wrong field, its value, and the allowed range.
   """
   fields = dict(leaves(config))
+  if 'method' in rules:  # by another method's name all the rest is wrong
+    _check('method', rules['method'], fields)
   for name in fields:
     if name not in rules:
       raise ConfigError(f'config.{name}: no such field; near it: {_near(name, rules)}')
-  # In the order of the rules, `method` first: the rest of another method's config is wrong by it.
   for name, rule in rules.items():
-    if name not in fields:
-      raise ConfigError(f'config.{name}: missing; it must be {describe(rule)}')
-    problem = violation(fields[name], rule)
-    if problem:
-      raise ConfigError(f'config.{name} = {fields[name]!r}: {problem}')
+    _check(name, rule, fields)
   for name, rule in rules.items():
     problem = _beside(name, rule, fields)
     if problem:
       raise ConfigError(f'config.{name} = {fields[name]!r}: {problem}')
+
+
+def _check(name: str, rule: Rule, fields: Mapping[str, Any]) -> None:
+  """Whether a field is there and its value keeps its rule by itself."""
+  if name not in fields:
+    raise ConfigError(f'config.{name}: missing; it must be {describe(rule)}')
+  problem = violation(fields[name], rule)
+  if problem:
+    raise ConfigError(f'config.{name} = {fields[name]!r}: {problem}')
 
 
 def _beside(name: str, rule: Rule, fields: Mapping[str, Any]) -> str:
@@ -77,7 +83,7 @@ def violation(value: Any, rule: Rule) -> str:
   if isinstance(rule, Interval):
     # bool is an int to Python, and comparisons with nan are all false: ml_collections lets both by.
     fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    fits = fits and rule.lo <= value <= rule.hi and (not rule.whole or value == int(value))
+    fits = fits and rule.lo <= value <= rule.hi and (not rule.whole or isinstance(value, int))
     fits = fits and (rule.step == 1 or (value - rule.lo) % rule.step == 0)
   elif isinstance(rule, Choice):
     fits = any(value == choice and type(value) is type(choice) for choice in rule.values)

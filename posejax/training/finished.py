@@ -26,7 +26,7 @@ def folders(
   cache = cache or workdir / 'stages'
   keys = stages.recorded(workdir)
   if not {plan.name for plan in method.stages} <= set(keys):
-    keys = stages.stage_keys(method, config)
+    keys = stages.stage_keys(method, config) | keys
   return {plan.name: cache / f'{plan.name}-{keys[plan.name]}' for plan in method.stages}
 
 

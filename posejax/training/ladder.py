@@ -230,7 +230,7 @@ class Results:
       return
     try:
       content = json.loads(path.read_text())
-      theirs, schema = content['identity'], content['schema']
+      theirs, schema = dict(content['identity']), content['schema']
     except (OSError, ValueError, TypeError, KeyError) as error:
       raise WorkdirError(
         f'{path}: not a readable results file ({type(error).__name__}); move it away'
@@ -254,11 +254,18 @@ class Results:
   def split(self) -> str:
     return self._content['identity']['split']
 
-  def find(self, job: Job, ladder: Ladder) -> dict[str, Any] | None:
+  def find(
+    self, job: Job, ladder: Ladder, keys: Mapping[str, str]
+  ) -> dict[str, Any] | None:
     """The entry of a job, or None.
 
+    Args:
+      job: whose.
+      ladder: of the job.
+      keys: stage → key, as its training would now have them.
+
     Raises:
-      WorkdirError: there is one, of other fields than the job now has.
+      WorkdirError: there is one, of other fields or stages than the job now has.
     """
     for entry in self.entries:
       if (entry['rung'], entry['seed'], entry['value']) == (job.rung.name, job.seed, job.value):
@@ -269,17 +276,24 @@ class Results:
             f'{self.path}: its entry of {job.label} had other fields: {", ".join(changed[:5])}; '
             'choose another workdir'
           )
+        other = [name for name, key in keys.items() if entry.get('stages', {}).get(name) != key]
+        if other:
+          raise WorkdirError(
+            f'{self.path}: stage {other[0]} of its entry of {job.label} was made by other code, or '
+            'of other contents of the files that the config names; choose another workdir (with '
+            'the same --cache it shares what stages it can)'
+          )
         return entry
     return None
 
   def add(
-    self, job: Job, ladder: Ladder, evaluation: Evaluation, seconds: float, resumed: bool,
-    origin: Origin,
+    self, job: Job, ladder: Ladder, keys: Mapping[str, str], evaluation: Evaluation,
+    seconds: float, resumed: bool, origin: Origin,
   ) -> None:
     """Adds an entry and writes the file."""
     self.entries.append({
       'rung': job.rung.name, 'seed': job.seed, 'value': job.value,
-      'fields': json.loads(json.dumps(job.fields(ladder))),
+      'fields': json.loads(json.dumps(job.fields(ladder))), 'stages': dict(keys),
       'metrics': {
         # JSON has no nan: what could not be measured is null.
         name: float(metric.value) if math.isfinite(metric.value) else None
@@ -312,7 +326,7 @@ def jobs(
 
 
 def climb(
-  ladder: Ladder, wanted: Sequence[Job], results: Results,
+  ladder: Ladder, wanted: Sequence[Job], keys: Mapping[str, Mapping[str, str]], results: Results,
   run: Callable[[Job], tuple[Evaluation, bool]], origin: Origin,
   tell: Callable[[str], None], after: Callable[[], None],
 ) -> list[str]:
@@ -321,6 +335,7 @@ def climb(
   Args:
     ladder: of the jobs.
     wanted: in order.
+    keys: label of a job → the keys of its stages.
     results: read and added to.
     run: trains and evaluates a job → (evaluation, whether an earlier run had begun it).
     origin: kept with each entry.
@@ -331,10 +346,10 @@ def climb(
     A line for each job whose training stopped at a loss that was not finite; the others went on.
 
   Raises:
-    WorkdirError: an entry is of other fields than its job.
+    WorkdirError: an entry is of other fields or stages than its job.
     What `run` raises, but for NonFiniteError; the entries before stand.
   """
-  open_jobs = [job for job in wanted if results.find(job, ladder) is None]
+  open_jobs = [job for job in wanted if results.find(job, ladder, keys[job.label]) is None]
   done, spent, failed = len(wanted) - len(open_jobs), [], []
   for index, job in enumerate(open_jobs):
     tell(f'{done + index + 1} of {len(wanted)}: {job.label}{_outlook(spent, len(open_jobs))}')
@@ -346,7 +361,7 @@ def climb(
       tell(failed[-1])
       continue
     spent.append(time.perf_counter() - begin)
-    results.add(job, ladder, evaluation, spent[-1], resumed, origin)
+    results.add(job, ladder, keys[job.label], evaluation, spent[-1], resumed, origin)
     after()
   return failed
 

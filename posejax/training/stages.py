@@ -123,6 +123,8 @@ def claim(
       theirs = json.loads(path.read_text())
     except ValueError as error:
       raise WorkdirError(f'{path}: not readable ({error}); choose another workdir') from error
+    if not isinstance(theirs, dict):
+      raise WorkdirError(f'{path}: holds no config; choose another workdir')
     plans = method.stages if method else ()
     free = {*(method.free if method else ()), *(name for plan in plans for name in plan.files)}
     changed = config_lib.differences(
@@ -160,11 +162,11 @@ def recorded(workdir: pathlib.Path) -> dict[str, str]:
   return keys
 
 
-def _record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
-  """Adds keys to a workdir's record.
+def _check_record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
+  """Whether a workdir's finished stages are those of the keys.
 
   Raises:
-    WorkdirError: it holds others.
+    WorkdirError: one is not.
   """
   before = recorded(workdir)
   other = [name for name, key in keys.items() if before.get(name, key) != key]
@@ -173,8 +175,13 @@ def _record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
       f'{workdir}: its stage {other[0]} was made by other code, or of other contents of the files '
       'that the config names; choose another workdir'
     )
-  if before | keys != before:
-    write_atomically(workdir / _RECORD, json.dumps(before | keys, indent=1) + '\n')
+
+
+def _record(workdir: pathlib.Path, name: str, key: str) -> None:
+  """Adds a finished stage to a workdir's record."""
+  before = recorded(workdir)
+  if name not in before:
+    write_atomically(workdir / _RECORD, json.dumps(before | {name: key}, indent=1) + '\n')
 
 
 def run(
@@ -201,7 +208,7 @@ def run(
   with locked(workdir):
     claim(workdir, config, method)
     keys = stage_keys(method, config)
-    _record(workdir, keys)
+    _check_record(workdir, keys)
     finished = {}
     for plan in method.stages:
       folder = cache / f'{plan.name}-{keys[plan.name]}'
@@ -210,6 +217,8 @@ def run(
       if product is None:
         with locked(folder):
           product = _finish(plan, config, folder, finished, devices)
+      # Not before: of a stage that fails, the files that it reads may be mended.
+      _record(workdir, plan.name, keys[plan.name])
       finished[plan.name] = product
       if plan.name == until:
         break

@@ -115,33 +115,48 @@ def size_of(flat: Mapping[str, Any]) -> int:
   return sum(_need(path, array) for path, array in flat.items())
 
 
-def unpack(parcel: pathlib.Path, cache: pathlib.Path) -> list[str]:
+def unpack(
+  method: Method, config: ml_collections.ConfigDict, workdir: pathlib.Path, parcel: pathlib.Path,
+  cache: pathlib.Path | None = None,
+) -> list[str]:
   """Makes finished stages of a parcel; one that the cache has already stays as it is.
 
   Args:
+    method: of the run that goes on here.
+    config: its config.
+    workdir: its folder.
     parcel: folder that `pack` wrote.
-    cache: folder of stages.
+    cache: folder of stages; `<workdir>/stages` where None.
 
   Returns:
     Names of the stages' folders.
 
   Raises:
-    TransferError: a file is missing, none of ours, is damaged, or holds numbers that are not
-      finite; then nothing is saved.
+    TransferError: a file is missing, none of ours, is damaged, of another config than this one's,
+      or holds numbers that are not finite; then nothing is saved.
   """
+  wanted = {
+    folder.name: folder
+    for folder in finished.folders(method, config, workdir, cache).values()
+  }
   stages: dict[str, dict[str, np.ndarray]] = {}
   for path in _whole(parcel):
     match = _NAME.fullmatch(path.name)
     if not match:
       raise TransferError(f'{path}: not the name of a parcel (stage-key.number.npz); move it away')
+    if match[1] not in wanted:
+      raise TransferError(
+        f'{path}: of no stage of this config, which has {", ".join(sorted(wanted))}; give the '
+        'config and the version of posejax that it was packed with'
+      )
     stages.setdefault(match[1], {}).update(_read(path))
   found = {}
   for name, flat in stages.items():
     trees = traverse_util.unflatten_dict(flat, sep='/')
     found[name] = Product(trees.get('params', {}), trees.get('batch_stats', {}))
   for name, product in found.items():
-    (cache / name).mkdir(parents=True, exist_ok=True)
-    products.save(cache / name, product)
+    wanted[name].mkdir(parents=True, exist_ok=True)
+    products.save(wanted[name], product)
   return list(found)
 
 

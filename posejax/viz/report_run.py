@@ -142,7 +142,7 @@ def _phases(stage: Stage) -> tuple[Phase, ...]:
 
 
 def _best(rows: tuple[dict[str, float], ...], selection: Selection | None) -> int | None:
-  """The step that validation chose, the first one of equals, as `training.checkpoints` does."""
+  """The step that validation chose, the last one of equals, as `training.checkpoints` does."""
   if not selection:
     return None
   sign = 1 if selection.larger else -1
@@ -150,8 +150,7 @@ def _best(rows: tuple[dict[str, float], ...], selection: Selection | None) -> in
     (sign * row[name], row['step']) for row in rows
     for name in (f'validation/{selection.metric}',) if math.isfinite(row.get(name, math.nan))
   ]
-  top = max((score for score, _ in scored), default=None)
-  return next((step for score, step in scored if score == top), None)
+  return max(scored, default=(None, None))[1]
 
 
 def _seconds(folder: pathlib.Path) -> float:

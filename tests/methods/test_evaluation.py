@@ -236,6 +236,9 @@ def whole():
   )
   products = {name: Product(arrays=truth) for name, truth in sets.items()}
   products['prior'] = Product({'Psi': psi['params']}, arrays={prior.MEAN_POSE: np.zeros((15, 3))})
+  products['observed'] = Product(arrays={
+    'dropped': np.array([1, 0]), 'rooted': np.array([[True, False], [True, True]]),
+  })
   asked = []
 
   def observe(config, products, truth, looks=looks_lib.ONCE):
@@ -304,6 +307,10 @@ def test_people_whom_the_teacher_drops_are_shown(whole):
   assert done.metrics['teacher_people_without_root_percent'].value == pytest.approx(20)
   people = next(table for table in done.tables if table.title == 'People found')
   assert 'teacher_people_without_root' in people.cells[1]
+  # In training one of 4.
+  assert done.metrics['lessons_people_without_root'].value == 1
+  assert done.metrics['lessons_people_without_root_percent'].value == pytest.approx(25)
+  assert 'lessons_people_without_root_percent' in people.cells[2]
   nobody = {'dropped': np.zeros(2, int), 'rooted': np.zeros((2, 3), bool)}
   assert np.isnan(observed.rootless(nobody)['teacher_people_without_root_percent'])
 

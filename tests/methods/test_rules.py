@@ -44,6 +44,11 @@ def test_every_preset_keeps_the_rules(preset):
     ({'align.h.up': (((8, 3),),) * 3}, r'h.down = .*: up must have fewer grids than down \(3\)'),
     # 160 px are 20 cells: 1.01 of them are 20.
     ({'observed.zooms': (1.0, 1.01)}, r'observed.zooms = .*must be different looks.*\[20, 20\]'),
+    ({'world.farthest_mm': 1950}, 'nearest_mm = 1900: must be less than .*, 1950, by 100 or more'),
+    # The camera looks at 900 mm or more from at most 2,915 mm: 18 degrees below it is the floor.
+    ({'world.elevation_deg': (-25.0, 0.0)}, 'elevation_deg = .*: must put no camera below the'),
+    ({'align.steps': (190.0, 2160.0, 500.0)}, 'align.steps = .*: must be a whole number'),
+    ({'align.distl': False, 'align.steps': (9, 9, 0)}, 'align.steps = .*no steps in the first'),
     ({'align.steps': (0, 0, 0)}, 'align.steps = .*: must have a phase with steps'),
     ({'align.steps': (1, 2, 3, 4)}, 'align.steps = .*: must be a list of 3'),
     ({'align.steps': (5, 0, 5)}, 'align.steps = .*: must have steps in the second phase'),
@@ -58,6 +63,12 @@ def test_every_preset_keeps_the_rules(preset):
 def test_what_cannot_run_is_refused(fields, message):
   with pytest.raises(config_lib.ConfigError, match=f'config.*{message}'):
     config_lib.validate(changed(**fields), METHOD.rules)
+
+
+def test_a_config_of_another_method_is_told_so_first():
+  lifting = runpy.run_path('configs/lifting.py')['get_config']('')
+  with pytest.raises(config_lib.ConfigError, match=r'config.method = \'lifting\': must be one of'):
+    config_lib.validate(lifting, METHOD.rules)
 
 
 def test_sizes_that_h_can_halve_pass():

@@ -171,12 +171,16 @@ def test_step_of_scenes_at_stride_16():
   assert 'people_without_slot/scenes' not in logs
 
 
-def test_step_of_crops():
+@pytest.mark.parametrize(
+  ('source', 'loss'), [('images', 'distl'), ('scenes', 'recon')],
+)
+def test_steps_of_crops(source, loss):
   stage, params = stage_of(changed(steps=4), refine.build)
-  before, after, logs = one_step(stage, 0, 'images')
+  before, after, logs = one_step(stage, 0, source, count=2)
   assert set(after.params) == {'H2'} and set(stage.losses) == {'distl', 'recon'}
   assert moved(before, after) >= {('H2', 'trunk'), ('H2', 'pose')}
-  assert logs['loss/distl'] > 0 and logs['weight/distl'] == 2 * 28
+  assert logs[f'loss/{loss}'] > 0 and logs[f'weight/{loss}'] > 0
+  assert logs.get('weight/distl', 2 * 28) == 2 * 28
   # The networks that it starts from are constants of the stage, not of its state.
   assert stage.frozen['H'] is params['H'] and stage.frozen['G'] is params['G']
 

@@ -34,6 +34,18 @@ def test_newest_two_and_best_stay(saved, tmp_path):
   again.close()
 
 
+@pytest.mark.parametrize('stops', [(), (25,)])
+def test_the_last_of_equals_is_best_however_often_it_stopped(tmp_path, stops):
+  checkpoints = Checkpoints(tmp_path, Selection('error', larger=False))
+  for step in sorted((10, 20, 30, *stops)):
+    checkpoints.save(step, tree(step), None if step in stops else {'error': min(step, 20)})
+  assert checkpoints.best() == 10
+  checkpoints.close()
+  checkpoints = Checkpoints(tmp_path, Selection('error', larger=True))
+  assert checkpoints.best() == 30
+  checkpoints.close()
+
+
 def test_saving_a_step_twice_keeps_the_first(saved):
   saved.save(40, tree(41), {'error': 0.0})
   assert saved.restore(tree(0), 40)[1]['w'][0] == 40

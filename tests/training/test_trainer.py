@@ -252,6 +252,31 @@ def test_what_was_trained_outlives_the_files_that_it_was_trained_on(tmp_path):
   moved.write_text('two')
   with pytest.raises(stages.WorkdirError, match='stage read was made by other code, or of other'):
     stages.run(method, config(moved), workdir)
+  (workdir / 'config.json').write_text('[]')
+  with pytest.raises(stages.WorkdirError, match=r'config.json: holds no config'):
+    finished.load(method, config(moved), workdir, None, 'read')
+  (workdir / 'config.json').unlink()
+  stages.claim(workdir, config(moved), method)
   (workdir / 'stages.json').write_text('{"read": "../../etc"}')
   with pytest.raises(stages.WorkdirError, match='no record of stages; delete it'):
     finished.load(method, config(moved), workdir, None, 'read')
+
+
+def test_what_a_failed_stage_read_may_be_mended(tmp_path):
+  def read(config, products):
+    text = pathlib.Path(config.path).read_text()
+    if text == 'bad':
+      raise ValueError('bad')
+    return base.Product(arrays={'x': products['first'].arrays['x'] + len(text)})
+
+  method = base.Method('files', (
+    base.StagePlan('first', (), make=lambda *_: base.Product(arrays={'x': np.ones(1)})),
+    base.StagePlan('read', fields=('path',), files=('path',), reads=('first',), make=read),
+  ), rules={}, splits=('read',))
+  data, workdir = tmp_path / 'data', tmp_path / 'run'
+  config = ml_collections.ConfigDict({'seed': 0, 'path': str(data)})
+  data.write_text('bad')
+  with pytest.raises(ValueError, match='bad'):
+    stages.run(method, config, workdir)
+  data.write_text('mended')
+  assert stages.run(method, config, workdir)['read'].arrays['x'] == 7

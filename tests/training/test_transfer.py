@@ -50,12 +50,16 @@ def pack(cache, target, **limits):
   return transfer.pack(METHOD, CONFIG, cache.parent, target, cache, **limits)
 
 
+def unpack(parcel, cache, config=CONFIG):
+  return transfer.unpack(METHOD, config, cache.parent / 'run', parcel, cache)
+
+
 def test_networks_come_back_in_bfloat16(cache, tmp_path):
   names = pack(cache, tmp_path / 'parcel', most_bytes=27_000)
   # 12,000 and 18,000 bytes and 8, each with 1 KiB of room: no two large ones fit one file.
   assert names == [f'{STAGE}.{i}.npz' for i in range(2)]
   assert all((tmp_path / 'parcel' / name).stat().st_size <= 27_000 for name in names)
-  assert transfer.unpack(tmp_path / 'parcel', tmp_path / 'other') == [STAGE]
+  assert unpack(tmp_path / 'parcel', tmp_path / 'other') == [STAGE]
   before, after = (products.load(folder / STAGE) for folder in (cache, tmp_path / 'other'))
   assert not after.arrays and set(after.params) == {'E', 'F'}  # Disc is of its training alone
   for network in ('E', 'F'):
@@ -86,7 +90,7 @@ def test_nothing_is_overwritten(cache, tmp_path):
   with pytest.raises(transfer.TransferError, match='is there already'):
     pack(cache, tmp_path / 'parcel')
   kept = products.load(cache / STAGE).params['F']['conv']['kernel']
-  transfer.unpack(tmp_path / 'parcel', cache)
+  unpack(tmp_path / 'parcel', cache)
   np.testing.assert_array_equal(products.load(cache / STAGE).params['F']['conv']['kernel'], kept)
 
 
@@ -129,7 +133,7 @@ def test_a_parcel_that_is_not_whole_is_refused(cache, tmp_path, harm, message):
   pack(cache, tmp_path / 'parcel', most_bytes=27_000)
   harm(tmp_path / 'parcel')
   with pytest.raises(transfer.TransferError, match=message):
-    transfer.unpack(tmp_path / 'parcel', tmp_path / 'other')
+    unpack(tmp_path / 'parcel', tmp_path / 'other')
   assert not (tmp_path / 'other').exists()
 
 
@@ -154,8 +158,16 @@ def test_bad_parcels_are_refused(tmp_path, name, arrays, message):
   digest = hashlib.sha256((parcel / name).read_bytes()).hexdigest()
   (parcel / 'manifest.json').write_text(json.dumps({'count': 1, 'files': {name: digest}}))
   with pytest.raises(transfer.TransferError, match=message):
-    transfer.unpack(parcel, tmp_path / 'cache')
+    unpack(parcel, tmp_path / 'cache')
   assert not (tmp_path / 'cache').exists()
+
+
+def test_a_parcel_of_another_config_is_refused(cache, tmp_path):
+  pack(cache, tmp_path / 'parcel')
+  wider = ml_collections.ConfigDict({'seed': 0, 'width': 4})
+  with pytest.raises(transfer.TransferError, match=rf'{STAGE}.0.npz: of no stage of this config'):
+    unpack(tmp_path / 'parcel', tmp_path / 'other', wider)
+  assert not (tmp_path / 'other').exists()
 
 
 def test_an_empty_cache_is_an_error(tmp_path):

@@ -176,8 +176,8 @@ def test_pictures_show_the_truth_and_who_was_missed():
   assert missed['truth'] > found['truth'] > 0  # a truth that nothing is drawn over
 
 
-@pytest.mark.parametrize(('larger', 'expected'), [(True, 20), (False, 40)])
-def test_the_kept_step_is_the_first_best(larger, expected):
+@pytest.mark.parametrize(('larger', 'expected'), [(True, 30), (False, 40)])
+def test_the_kept_step_is_the_last_best(larger, expected):
   rows = tuple(
     {'step': step, 'validation/v': value}
     for step, value in ((10, float('nan')), (20, 5.0), (30, 5.0), (40, 1.0))

@@ -85,6 +85,8 @@ def evaluate_run(
   values |= plane.own_metrics('teacher', found, side)
   values |= plane.own_metrics('lessons', _lessons(config, products, truth, found), side)
   values |= observed.rootless(seen)
+  lessons = observed.rootless(products[observed.NAME].arrays)
+  values |= {name.replace('teacher', 'lessons', 1): value for name, value in lessons.items()}
   values['teacher_2d_mpjpe_found_px'] = plane.mean_error(found)
   values |= plane.shared_metrics({'teacher': found, 'student': student}, side)
   values |= plane.domain_metrics(

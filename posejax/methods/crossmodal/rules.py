@@ -1,5 +1,6 @@
 """What every field of a cross-modal config may hold; the trainer refuses all else."""
 
+from posejax.methods.crossmodal import world
 from posejax.methods.crossmodal.teacher import KINDS, STRIDE, SYNTHETIC
 from posejax.methods.fields import Choice, Fits, Interval, Items, Needs, Rule, Text
 from posejax.methods.optimizers import NAMES
@@ -39,9 +40,13 @@ def _zooms_problem(zooms: tuple, side: int) -> str:
   )
 
 
-def _phases_problem(steps: tuple[int, int, int], recon: bool, refine: int) -> str:
+def _phases_problem(
+  steps: tuple[int, int, int], recon: bool, refine: int, *taught: bool
+) -> str:
   if not any(steps):
     return 'must have a phase with steps'
+  if steps[0] and not any(taught):
+    return 'must have no steps in the first phase: without L_distl and labels it has no loss'
   if recon and not steps[1] and (steps[2] or refine):
     return 'must have steps in the second phase: in it alone G learns, which later ones read'
   return ''
@@ -73,12 +78,20 @@ RULES: dict[str, Rule] = {
   'world.max_people': Interval(1, 32, whole=True),
   'world.nearest_mm': Fits(
     Interval(500, 50_000),
-    lambda near, far: '' if near < far else f'must be less than world.farthest_mm, {far:g}',
+    lambda near, far: '' if near + world.LEAST_ROOM_MM <= far else (
+      f'must be less than world.farthest_mm, {far:g}, by {world.LEAST_ROOM_MM} or more'
+    ),
     ('world.farthest_mm',),
   ),
   'world.farthest_mm': Interval(500, 50_000),
   'world.body_scale': _range(0.2, 2), 'world.bone_variation': Interval(0, 0.5),
-  'world.elevation_deg': _range(-30, 80), 'world.gap': Interval(0, 2),
+  'world.elevation_deg': Fits(
+    _range(-30, 80),
+    lambda elevation, near, far: '' if world.above_floor(elevation, near, far) else (
+      'must put no camera below the floor'
+    ),
+    ('world.nearest_mm', 'world.farthest_mm'),
+  ), 'world.gap': Interval(0, 2),
   'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
   'world.test': _COUNT,
 
@@ -160,7 +173,8 @@ RULES: dict[str, Rule] = {
   'align.seed': Interval(0, 2**28, whole=True),
   'align.batch_images': _COUNT, 'align.batch_scenes': _COUNT,
   'align.steps': Fits(
-    Items(_STEPS, 3, 3), _phases_problem, ('align.recon', 'refine.steps')
+    Items(_STEPS, 3, 3), _phases_problem,
+    ('align.recon', 'refine.steps', 'align.distl', 'align.label_2d', 'align.label_3d'),
   ),
   'align.warmup': _STEPS, 'align.drop_at': _STEPS,
   'align.clip': Interval(0, 1e6),

@@ -73,9 +73,13 @@ _SINGLE = {
   'people_matched': ('people', 'Of these, people to whom a prediction was matched.'),
   'teacher_people_without_root': (
     'people', 'People whom the teacher saw, but neither their pelvis nor both hips: they have no '
-              'root and are dropped, here and in training.'),
+              'root and are dropped.'),
   'teacher_people_without_root_percent': (
     '%', 'Their share of all people whom the teacher saw.'),
+  'lessons_people_without_root': (
+    'people', 'The same in the unlabelled pictures of the training.'),
+  'lessons_people_without_root_percent': (
+    '%', 'Their share of all people whom the teacher saw there.'),
   'student_2d_mpjpe_matched_px': ('px', 'Mean 2D error of the student, of people whom it found.'),
   'teacher_2d_mpjpe_found_px': ('px', 'Mean 2D error of the teacher, over joints that it found.'),
   '2d_people_found_by_both': ('people', 'People whom teacher and student both found.'),
@@ -155,11 +159,13 @@ def tables(joints: tuple[str, ...]) -> tuple[Table, ...]:
           'Dropped: the teacher saw them, but neither their pelvis nor both hips.',
           ('recall (%)', 'precision (%)', 'people who count', 'matched',
            'dropped by the teacher', 'of all it saw (%)'),
-          ('student', 'teacher'),
+          ('student', 'teacher', 'teacher, in training'),
           (('detection_recall_percent', 'detection_precision_percent', 'people_counted',
             'people_matched', '', ''),
            ('', '', '', '', 'teacher_people_without_root',
-            'teacher_people_without_root_percent'))),
+            'teacher_people_without_root_percent'),
+           ('', '', '', '', 'lessons_people_without_root',
+            'lessons_people_without_root_percent'))),
     *_plane_tables(),
     Table('Per joint: 3DPCK_rel, 150 mm (%)', 'Left and right together.',
           tuple(joint.replace('_', ' ') for joint in joints), ('matched', 'all people'),

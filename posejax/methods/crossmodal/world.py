@@ -27,6 +27,7 @@ from posejax.synth.motion_families import TEST_FAMILIES, TRAIN_FAMILIES, Family
 from posejax.synth.scene_config import SceneConfig
 from posejax.synth.scene_views import SceneViews, device_samples
 
+LEAST_ROOM_MM = 100  # from the nearest to the farthest person, which is the room's side
 _SCENES_PER_CALL = 64
 _FIELDS = tuple(f'world.{name}' for name in (
   'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg', 'body_scale',
@@ -80,15 +81,30 @@ def image_scenes(
 ) -> SceneConfig:
   """Scenes of the pictures: people in motion on the floor of a room, seen by the fixed camera."""
   world = config.world
-  middle = (world.nearest_mm + world.farthest_mm) / 2
   return SceneConfig(
     max_people=world.max_people, min_people=1, pose_source='motion', families=families,
     body_scale=tuple(world.body_scale), bone_variation=world.bone_variation,
     placement='room', room_mm=(world.farthest_mm - world.nearest_mm,) * 2,
     depth_mm=(world.nearest_mm, world.farthest_mm), candidates=16, min_joint_share=0.8,
     width=world.image_size, height=world.image_size, elevation_deg=tuple(world.elevation_deg),
-    distance_mm=(0.9 * middle, 1.1 * middle),
+    distance_mm=_distances(world.nearest_mm, world.farthest_mm),
   )
+
+
+def above_floor(elevation_deg: tuple[float, float], nearest_mm: float, farthest_mm: float) -> bool:
+  """Whether cameras of these elevations and of `image_scenes`' distances have a place."""
+  distances = _distances(nearest_mm, farthest_mm)
+  try:
+    SceneConfig(placement='room', elevation_deg=tuple(elevation_deg), distance_mm=distances)
+  except ValueError:
+    return False
+  return True
+
+
+def _distances(nearest_mm: float, farthest_mm: float) -> tuple[float, float]:
+  """From the camera to where it looks."""
+  middle = (nearest_mm + farthest_mm) / 2
+  return 0.9 * middle, 1.1 * middle
 
 
 def domain(config: ml_collections.ConfigDict, name: str) -> domains.Domain:
