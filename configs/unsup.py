@@ -88,8 +88,8 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       'drop_at': 0, 'optimizer': 'muon', 'code': (0.5, 0.3), 'points': (15.0, 2.0),
       'clip': 1.0,
       'learning_rate': {
-        'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4,
-        'roots': 5e-4,
+        'distl': 2e-3, 'label_3d': 2e-3, 'recon': 3e-3, 'adapt': 2e-3, 'ss': 6e-4,
+        'roots': 1e-3,
       },
       'distl': True, 'recon': True, 'adapt': True, 'ss': True,
       'label_2d': False, 'label_3d': False, 'label_share': 1.0,
@@ -112,6 +112,12 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
       )
     _PRESETS[name](config)
   return config.lock()
+
+
+# Of presets whose published figures were measured so; the default learns faster in few steps.
+_HALF = {
+  'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4, 'roots': 5e-4,
+}
 
 
 def _smoke(config: ml_collections.ConfigDict) -> None:
@@ -147,6 +153,7 @@ def _long(config: ml_collections.ConfigDict) -> None:
   })
   config.observed.update({'zooms': (1.0, 1.25), 'mirror': True})
   config.align.update({'steps': (500, 6500, 1400)})
+  config.align.learning_rate.update(_HALF)
   config.align.h.window.size = 19
   config.align.g.hidden = ((64, 5), (64, 5), (96, 3))
 
@@ -155,6 +162,7 @@ def _ablate(config: ml_collections.ConfigDict) -> None:
   config.world.image_size = 128
   config.teacher.steps = 3600
   config.align.update({'batch_images': 16, 'batch_scenes': 16, 'steps': (200, 1400, 400)})
+  config.align.learning_rate.update(_HALF)
   config.align.h.window.size = 13
 
 
@@ -240,6 +248,7 @@ def _real(config: ml_collections.ConfigDict) -> None:
   config.align.update({
     'root_source': 'student', 'batch_images': 8, 'batch_scenes': 8, 'steps': (200, 1500, 300),
   })
+  config.align.learning_rate.update(_HALF)
   config.align.g.last_kernel = 1
   config.align.h.window.size = 13
   config.observed.latents = False  # 1.6 MB a view
