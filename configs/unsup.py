@@ -5,8 +5,8 @@
 Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long,full`:
 
   size
-  (none)  160 px, meant for 20 minutes from nothing on 2 idle CPU cores; at 128 px 17 minutes, 5.1
-          GiB, unsupervised 3DPCK_rel 41.1 (39.5 to 42.6) of people found, mean pose 35.0 (one seed)
+  (none)  160 px: 17 minutes from nothing on 2 idle CPU cores, 5.3 GiB; unsupervised 3DPCK_rel of
+          people found 41.5 ± 0.8, mean pose 35.0 ± 0.2 (two seeds)
   long    the same world at 192 px, larger networks, more pictures and steps: 2 h 40 min on one
           core beside other work; with `mocap` 54.0 (52.6 to 55.2), mean pose 45.0 (one seed)
   ablate  128 px, shorter phases over shared earlier stages: 16 minutes a rung on one busy core

@@ -20,6 +20,7 @@ from posejax.training.ladder import Column, Grid, Ladder, Results, Rung, scene_s
 Entry = Mapping[str, Any]
 _NONE = '–'
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#56b4e9', '#e69f00')  # Okabe and Ito
+_BESIDE = ('--', ':', '-.')
 
 
 def table(ladder: Ladder, results: Results) -> str:
@@ -185,7 +186,7 @@ def sweep_picture(ladder: Ladder, results: Results, field: str) -> Image.Image:
   lines = curves(ladder, results)
   for panel, axes in zip(ladder.panels, plots, strict=True):
     here = {name: points for (title, name), points in lines.items() if title == panel.title}
-    rungs = 0
+    rungs, others = 0, 0
     for name, points in here.items():
       beside = name in panel.beside
       spread = [statistics.mean_sd(np.array(seeds)) for _, seeds in points]
@@ -193,9 +194,9 @@ def sweep_picture(ladder: Ladder, results: Results, field: str) -> Image.Image:
         [value for value, _ in points], [mean for mean, _ in spread],
         yerr=[0 if np.isnan(sd) else sd for _, sd in spread], label=name, capsize=3,
         color='0.35' if beside else _COLORS[rungs % len(_COLORS)],
-        linestyle='--' if beside else '-', marker='o', markersize=4,
+        linestyle=_BESIDE[others % len(_BESIDE)] if beside else '-', marker='o', markersize=4,
       )
-      rungs += not beside
+      rungs, others = rungs + (not beside), others + beside
     axes.set(xlabel=field, ylabel=panel.title, xticks=sorted({e['value'] for e in results.entries}))
     axes.grid(color='0.9')
     axes.spines[['top', 'right']].set_visible(False)
