@@ -78,7 +78,7 @@ def get_ladder() -> Ladder:
       Panel('2D-PCK@0.2 torso all, %', 'student_2d_pck_02torso_all',
             {'teacher': 'teacher_2d_pck_02torso_all'}),
       Panel('3DPCK_rel matched, %', MATCHED,
-            {column.title: column.metric for column in BASELINES}),
+            {f'{column.title}, all people': column.metric for column in BASELINES}),
     ),
     comparison=Comparison(
       '2D, people and joints that teacher and student both give', 'teacher', PLANE,

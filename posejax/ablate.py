@@ -85,6 +85,9 @@ def _run(given: command.Run, options: Options, method: Method | None, run_job) -
       lambda job, config: train(method, job, config, given, options.split)
     )
     keys = {label: stages.stage_keys(method, one) for label, one in configs.items()}
+    for job in results.jobs(ladder, field):  # also those that are not asked for now: one table
+      now = stages.stage_keys(method, job.config(ladder, given.config, method.rules))
+      results.find(job, ladder, now)
     failed = ladder_lib.climb(
       ladder, jobs, keys, results, lambda job: train_one(job, configs[job.label]),
       ladder_lib.Origin(machine_line(), given.command),

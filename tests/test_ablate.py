@@ -113,8 +113,10 @@ def test_results_of_other_code_are_not_mixed(options, capsys):
   later = dataclasses.replace(TOY, stages=(
     TOY.stages[0], dataclasses.replace(TOY.stages[1], version=2),
   ))
-  assert run(config(), options, later) == 2
-  assert 'stage student of its entry of low-seed0 was made by other code' in capsys.readouterr().err
+  for asked in (('low',), ('high',)):  # also where the old entry is not asked for
+    assert run(config(), options._replace(rungs=asked), later) == 2
+    assert 'stage student of its entry of low-seed0 was made by oth' in capsys.readouterr().err
+  assert len(entries(options)) == 2
   # A table of them can be written still.
   assert run(config(), options._replace(table=True), later) == 0
 

@@ -268,9 +268,9 @@ class StagePlan:
 class People(NamedTuple):
   """The result of every method: up to P people of one image, padded.
 
-  What is one for a whole run stands once, at its `Method`, and not in every result: `skeleton`, the
-  image's size (`side`), and with it the intrinsics, `geometry.camera.fixed_intrinsics(side)`.
-  `inference.scene.Scene`, which files are written of, has all of it.
+  Skeleton and camera are not repeated here: the skeleton is `Method.skeleton`, the camera of what
+  `Method.infer` returns `fixed_intrinsics(S)`; `inference.predictor` returns px and camera of the
+  user's own image. `inference.scene.Scene`, of which files are written, holds all of it.
 
   Attributes:
     identity: (P,) int32, stable over a video where there is tracking, else the slot.

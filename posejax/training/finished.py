@@ -2,12 +2,15 @@
 
 import json
 import pathlib
+from collections.abc import Mapping
 
 import ml_collections
 
 from posejax.methods.base import Method, Product
 from posejax.training import config as config_lib
 from posejax.training import products, stages
+
+_NOWHERE = 'unfinished'  # no key: those are digests
 
 
 class UnfinishedError(stages.WorkdirError):
@@ -20,14 +23,31 @@ def folders(
 ) -> dict[str, pathlib.Path]:
   """Stage → its folder, there or not: as recorded in the workdir, else as the config says.
 
+  Where stages are recorded that the code and the files at hand would not make, or files are gone,
+  those of an unfinished run that are not recorded have a folder that is never there.
+
   Raises:
     WorkdirError: nothing is recorded, and a file that the config names cannot be read.
   """
   cache = cache or workdir / 'stages'
   keys = stages.recorded(workdir)
-  if not {plan.name for plan in method.stages} <= set(keys):
-    keys = stages.stage_keys(method, config) | keys
-  return {plan.name: cache / f'{plan.name}-{keys[plan.name]}' for plan in method.stages}
+  names = [plan.name for plan in method.stages]
+  if not set(names) <= set(keys):
+    keys = _present(method, config, keys) | keys
+  return {name: cache / f'{name}-{keys.get(name, _NOWHERE)}' for name in names}
+
+
+def _present(
+  method: Method, config: ml_collections.ConfigDict, recorded: Mapping[str, str]
+) -> dict[str, str]:
+  """Stage → key as it is now; {} where that is not what is recorded."""
+  try:
+    keys = stages.stage_keys(method, config)
+  except stages.WorkdirError:
+    if not recorded:
+      raise
+    return {}
+  return keys if all(keys.get(name) == key for name, key in recorded.items()) else {}
 
 
 def load(

@@ -254,6 +254,19 @@ class Results:
   def split(self) -> str:
     return self._content['identity']['split']
 
+  def jobs(self, ladder: Ladder, field: str) -> list['Job']:
+    """The jobs of the entries whose rung the ladder has.
+
+    Args:
+      ladder: of the rungs.
+      field: of the sweep, or ''.
+    """
+    rungs = {rung.name: rung for rung in ladder.rungs}
+    return [
+      Job(rungs[entry['rung']], entry['seed'], field, entry['value'])
+      for entry in self.entries if entry['rung'] in rungs
+    ]
+
   def find(
     self, job: Job, ladder: Ladder, keys: Mapping[str, str]
   ) -> dict[str, Any] | None:
@@ -276,12 +289,14 @@ class Results:
             f'{self.path}: its entry of {job.label} had other fields: {", ".join(changed[:5])}; '
             'choose another workdir'
           )
-        other = [name for name, key in keys.items() if entry.get('stages', {}).get(name) != key]
+        made = entry.get('stages', {})
+        other = [name for name, key in keys.items() if made.get(name) != key]
         if other:
           raise WorkdirError(
-            f'{self.path}: stage {other[0]} of its entry of {job.label} was made by other code, or '
-            'of other contents of the files that the config names; choose another workdir (with '
-            'the same --cache it shares what stages it can)'
+            f'{self.path}: stage {other[0]} of its entry of {job.label} '
+            + ('was made by other code, or of other contents of the files that the config names'
+               if made else 'is not recorded')
+            + '; choose another workdir (with the same --cache it shares what stages it can)'
           )
         return entry
     return None

@@ -12,11 +12,12 @@ unless another folder is given.
 
 import contextlib
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ml_collections
 
@@ -163,7 +164,7 @@ def recorded(workdir: pathlib.Path) -> dict[str, str]:
 
 
 def _check_record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
-  """Whether a workdir's finished stages are those of the keys.
+  """Whether a workdir's stages, finished or begun, are those of the keys.
 
   Raises:
     WorkdirError: one is not.
@@ -173,12 +174,16 @@ def _check_record(workdir: pathlib.Path, keys: dict[str, str]) -> None:
   if other:
     raise WorkdirError(
       f'{workdir}: its stage {other[0]} was made by other code, or of other contents of the files '
-      'that the config names; choose another workdir'
+      'that the config names; choose another workdir, or go back to them'
     )
 
 
 def _record(workdir: pathlib.Path, name: str, key: str) -> None:
-  """Adds a finished stage to a workdir's record."""
+  """Adds a stage to a workdir's record.
+
+  It is recorded once its training begins or, if there is none, once it is finished. Not before: of
+  a stage that could not read its files, they may be mended.
+  """
   before = recorded(workdir)
   if name not in before:
     write_atomically(workdir / _RECORD, json.dumps(before | {name: key}, indent=1) + '\n')
@@ -216,8 +221,10 @@ def run(
       product = products.load(folder)
       if product is None:
         with locked(folder):
-          product = _finish(plan, config, folder, finished, devices)
-      # Not before: of a stage that fails, the files that it reads may be mended.
+          product = _finish(
+            plan, config, folder, finished, devices,
+            functools.partial(_record, workdir, plan.name, keys[plan.name]),
+          )
       _record(workdir, plan.name, keys[plan.name])
       finished[plan.name] = product
       if plan.name == until:
@@ -227,9 +234,9 @@ def run(
 
 def _finish(
   plan: StagePlan, config: ml_collections.ConfigDict, folder: pathlib.Path,
-  finished: dict[str, Product], devices: Devices | None,
+  finished: dict[str, Product], devices: Devices | None, begun: Callable[[], None],
 ) -> Product:
-  """Makes a stage's product."""
+  """Makes a stage's product; calls `begun` where a training begins or goes on."""
   product = products.load(folder)
   if product is not None:
     return product  # another run has made it since
@@ -243,6 +250,7 @@ def _finish(
   else:
     product = (plan.make or plan.build)(config, inputs)
   if isinstance(product, Stage):
+    begun()
     schedule = trainer.Schedule(config.log_every, config.save_every)
     product = trainer.run_stage(
       plan.name, product, folder, seeds(plan, config), schedule, devices

@@ -83,3 +83,9 @@ def test_what_needs_no_g_passes():
   fields = {'align.recon': False, 'align.adapt': False, 'align.steps': (5, 0, 5)}
   config_lib.validate(changed(**fields), METHOD.rules)
   config_lib.validate(changed('mocap', **{'mocap.dir': 'clips'}), METHOD.rules)
+
+
+@pytest.mark.parametrize('preset', ['long', 'ablate', 'real', 'gpu'])
+def test_presets_with_published_figures_or_many_steps_keep_half_of_the_rates(preset):
+  default, theirs = (dict(changed(name).align.learning_rate) for name in ('', preset))
+  assert {name: rate / 2 for name, rate in default.items()} == pytest.approx(theirs)

@@ -34,15 +34,16 @@ def test_newest_two_and_best_stay(saved, tmp_path):
   again.close()
 
 
-@pytest.mark.parametrize('stops', [(), (25,)])
+@pytest.mark.parametrize('stops', [(), (35,)])
 def test_the_last_of_equals_is_best_however_often_it_stopped(tmp_path, stops):
   checkpoints = Checkpoints(tmp_path, Selection('error', larger=False))
-  for step in sorted((10, 20, 30, *stops)):
-    checkpoints.save(step, tree(step), None if step in stops else {'error': min(step, 20)})
-  assert checkpoints.best() == 10
-  checkpoints.close()
-  checkpoints = Checkpoints(tmp_path, Selection('error', larger=True))
-  assert checkpoints.best() == 30
+  errors = {10: 1.0, 20: 1.0, 30: 2.0, 40: 3.0}
+  for step in sorted((*errors, *stops)):
+    checkpoints.save(step, tree(step), {'error': errors[step]} if step in errors else None)
+    if step == 20:
+      assert checkpoints.steps() == [10, 20] and checkpoints.best() == 20
+  # The newest two, and of those that are equally good the one that Orbax keeps.
+  assert checkpoints.steps() == [20, *(stops or (30,)), 40] and checkpoints.best() == 20
   checkpoints.close()
 
 

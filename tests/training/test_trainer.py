@@ -1,5 +1,6 @@
 """A run that is stopped, killed or damaged goes on as if nothing had been."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -280,3 +281,47 @@ def test_what_a_failed_stage_read_may_be_mended(tmp_path):
     stages.run(method, config, workdir)
   data.write_text('mended')
   assert stages.run(method, config, workdir)['read'].arrays['x'] == 7
+
+
+def of_files(*names):
+  """A method of one file whose stages, of these names, each read it."""
+  return base.Method('files', tuple(
+    base.StagePlan(
+      name, fields=('path',), files=('path',),
+      make=lambda config, _: base.Product(arrays={'x': np.array(pathlib.Path(config.path).stat())}),
+    ) for name in names
+  ), rules={}, splits=names[-1:])
+
+
+def test_an_unfinished_run_is_never_completed_by_other_runs(tmp_path):
+  data, cache = tmp_path / 'data', tmp_path / 'cache'
+  config = ml_collections.ConfigDict({'seed': 0, 'path': str(data)})
+  method = of_files('first', 'second')
+  data.write_text('one')
+  stages.run(method, config, tmp_path / 'a', cache, until='first')
+  ours = finished.folders(method, config, tmp_path / 'a', cache)
+  data.write_text('two')
+  stages.run(method, config, tmp_path / 'b', cache)
+  for gone in (False, True):
+    if gone:
+      data.unlink()
+    places = finished.folders(method, config, tmp_path / 'a', cache)
+    assert places['first'] == ours['first'] and places['first'].is_dir()
+    assert not places['second'].exists()
+  with pytest.raises(stages.WorkdirError, match='path'):
+    finished.folders(method, config, tmp_path / 'new', cache)
+
+
+def test_a_training_that_has_begun_is_not_begun_again_by_other_code(tmp_path, monkeypatch):
+  def interrupted(*args):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(trainer, 'run_stage', interrupted)
+  with pytest.raises(KeyboardInterrupt):
+    stages.run(toy.METHOD, toy.config(STEPS), tmp_path)
+  newer = dataclasses.replace(toy.METHOD, stages=tuple(
+    dataclasses.replace(plan, version=plan.version + (plan.name == 'fit'))
+    for plan in toy.METHOD.stages
+  ))
+  with pytest.raises(stages.WorkdirError, match='stage fit was made by other code'):
+    stages.run(newer, toy.config(STEPS), tmp_path)
