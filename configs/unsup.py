@@ -114,8 +114,8 @@ def get_config(preset: str = '') -> ml_collections.ConfigDict:
   return config.lock()
 
 
-# Of presets whose published figures were measured so. Twice as high, as the default has them, learns
-# more in 1,600 steps and as much in 2,850 (README, "Choices of the default").
+# Of presets whose published figures were measured so. Twice as high, as the default has them, H
+# learns more in 1,600 steps and as much in 2,850 (README, "Choices of the default").
 _HALF = {
   'distl': 1e-3, 'label_3d': 1e-3, 'recon': 1.5e-3, 'adapt': 1e-3, 'ss': 3e-4, 'roots': 5e-4,
 }

@@ -330,8 +330,8 @@ def test_a_sweep_has_files_of_its_own(options):
   ]
   assert not (workdir(options) / 'results.json').exists()
   picture = view.Image.open(workdir(options) / 'sweep-world.gap.png')
-  # One panel of 4.6 × 3.4 inches at 150 dots, with both curves' colours in it.
-  assert picture.size == (690, 510)
+  # One panel of 4.6 × 4.4 inches at 150 dots, with both curves' colours in it.
+  assert picture.size == (690, 660)
   assert {(0, 114, 178), (89, 89, 89)} <= {color for _, color in picture.getcolors(100_000)}
 
 

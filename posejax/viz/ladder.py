@@ -181,7 +181,7 @@ def curves(
 
 def sweep_picture(ladder: Ladder, results: Results, field: str) -> Image.Image:
   """The curves of a sweep, a plot per panel; bars are ± one standard deviation over seeds."""
-  figure = matplotlib.figure.Figure((4.6 * len(ladder.panels), 3.4), dpi=150, layout='constrained')
+  figure = matplotlib.figure.Figure((4.6 * len(ladder.panels), 4.4), dpi=150, layout='constrained')
   plots = figure.subplots(1, len(ladder.panels), squeeze=False)[0]
   lines = curves(ladder, results)
   for panel, axes in zip(ladder.panels, plots, strict=True):
@@ -194,13 +194,16 @@ def sweep_picture(ladder: Ladder, results: Results, field: str) -> Image.Image:
         [value for value, _ in points], [mean for mean, _ in spread],
         yerr=[0 if np.isnan(sd) else sd for _, sd in spread], label=name, capsize=3,
         color='0.35' if beside else _COLORS[rungs % len(_COLORS)],
-        linestyle=_BESIDE[others % len(_BESIDE)] if beside else '-', marker='o', markersize=4,
+        linestyle=_BESIDE[others % len(_BESIDE)] if beside else '-',
+        marker='' if beside else 'o', markersize=4,
       )
       rungs, others = rungs + (not beside), others + beside
     axes.set(xlabel=field, ylabel=panel.title, xticks=sorted({e['value'] for e in results.entries}))
     axes.grid(color='0.9')
     axes.spines[['top', 'right']].set_visible(False)
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(  # below: lines may lie anywhere in the plot
+      fontsize=8, frameon=False, loc='upper center', bbox_to_anchor=(0.5, -0.17), handlelength=3.5,
+    )
   buffer = io.BytesIO()
   backend_agg.FigureCanvasAgg(figure).print_png(buffer)
   return Image.open(buffer).convert('RGB')
