@@ -9,7 +9,7 @@ Presets, as `--config=configs/unsup.py:long` or, several, `configs/unsup.py:long
           people found 41.5 ± 0.8, mean pose 35.0 ± 0.2 (two seeds)
   long    the same world at 192 px, larger networks, more pictures and steps: 2 h 40 min on one
           core beside other work; with `mocap` 54.0 (52.6 to 55.2), mean pose 45.0 (one seed)
-  ablate  128 px, shorter phases over shared earlier stages: 16 minutes a rung on one busy core
+  ablate  128 px, shorter phases over shared earlier stages: 6 to 16 minutes a rung on one busy core
   gpu     224 px, the paper's widths in bfloat16, each stage ≤ 9 minutes on one H200-class GPU;
           not run yet, its steps are estimates
   paper   the paper's shapes, batches and schedule (600,000 steps); its data readers are to come
