@@ -29,6 +29,7 @@ from posejax.synth.motion_families import ALL_FAMILIES, Family
 Range = tuple[float, float]
 CameraMotion = Literal['orbit', 'dolly', 'handheld']
 
+LEAST_ROOM_MM = 100.0  # a room's shortest side
 # Field -> (lowest, highest) allowed value. A range field's two numbers both obey it.
 _COUNTS = {
   'max_people': (1, 64),
@@ -216,7 +217,7 @@ class SceneConfig:
     extents = self.room_mm
     _require(
       isinstance(extents, tuple) and len(extents) == 2
-      and all(_is_number(extent) and 100.0 <= extent <= 100_000.0 for extent in extents),
+      and all(_is_number(extent) and LEAST_ROOM_MM <= extent <= 100_000.0 for extent in extents),
       self, 'room_mm', 'two extents within 100..100000',
     )
 

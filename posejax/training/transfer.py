@@ -134,6 +134,7 @@ def unpack(
   Raises:
     TransferError: a file is missing, none of ours, is damaged, of another config than this one's,
       or holds numbers that are not finite; then nothing is saved.
+    WorkdirError: a file that the config names cannot be read.
   """
   wanted = {
     folder.name: folder

@@ -5,6 +5,7 @@ from posejax.methods.crossmodal.teacher import KINDS, STRIDE, SYNTHETIC
 from posejax.methods.fields import Choice, Fits, Interval, Items, Needs, Rule, Text
 from posejax.methods.optimizers import NAMES
 from posejax.models import crossmodal as models
+from posejax.synth.scene_config import LEAST_ROOM_MM
 
 _COUNT = Interval(1, 10_000_000, whole=True)
 _STEPS = Interval(0, 100_000_000, whole=True)
@@ -78,8 +79,8 @@ RULES: dict[str, Rule] = {
   'world.max_people': Interval(1, 32, whole=True),
   'world.nearest_mm': Fits(
     Interval(500, 50_000),
-    lambda near, far: '' if near + world.LEAST_ROOM_MM <= far else (
-      f'must be less than world.farthest_mm, {far:g}, by {world.LEAST_ROOM_MM} or more'
+    lambda near, far: '' if near + LEAST_ROOM_MM <= far else (
+      f'must be less than world.farthest_mm, {far:g}, by {LEAST_ROOM_MM:g} or more'
     ),
     ('world.farthest_mm',),
   ),
@@ -91,7 +92,8 @@ RULES: dict[str, Rule] = {
       'must put no camera below the floor'
     ),
     ('world.nearest_mm', 'world.farthest_mm'),
-  ), 'world.gap': Interval(0, 2),
+  ),
+  'world.gap': Interval(0, 2),
   'world.images_a': _COUNT, 'world.images_b': _COUNT, 'world.validation': _COUNT,
   'world.test': _COUNT,
 

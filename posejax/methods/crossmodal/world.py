@@ -27,7 +27,6 @@ from posejax.synth.motion_families import TEST_FAMILIES, TRAIN_FAMILIES, Family
 from posejax.synth.scene_config import SceneConfig
 from posejax.synth.scene_views import SceneViews, device_samples
 
-LEAST_ROOM_MM = 100  # from the nearest to the farthest person, which is the room's side
 _SCENES_PER_CALL = 64
 _FIELDS = tuple(f'world.{name}' for name in (
   'image_size', 'max_people', 'nearest_mm', 'farthest_mm', 'elevation_deg', 'body_scale',
